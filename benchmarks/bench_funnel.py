@@ -1,0 +1,114 @@
+"""How long an ordered funnel takes, beside a DuckDB scan of the same columns.
+
+    python benchmarks/bench_funnel.py [EVENTS] [--entities N] [--text]
+
+Every engine starts from the same parquet file, in the same run; each figure is the median of three.
+ClickHouse's windowFunnel runs beside it where `chdb` can be imported, and must give equal counts.
+"""
+
+import importlib
+import importlib.util
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import duckdb
+import numpy as np
+import polars as pl
+
+from pipelines.funnel import funnel, load_events, parse_window
+
+STEPS = ("subscribed", "integrated", "tried_cloud", "moved")
+EVENTS = (*STEPS, "refused", "renewed", "upgraded", "asked")
+WINDOW_US = parse_window("14d")
+DAYS = 365
+RUNS = 3
+
+
+def write_events(path: Path, events: int, entities: int, text: bool) -> None:
+    """Uniform microsecond times over a year, entities in no order."""
+    rng = np.random.default_rng(7)
+    frame = pl.DataFrame(
+        {
+            "entity": rng.integers(0, entities, events),
+            "event": pl.Series(rng.integers(0, len(EVENTS), events).astype(np.uint32)),
+            "at": rng.integers(0, DAYS * 86_400_000_000, events) + 1_704_067_200_000_000,
+        }
+    )
+    entity = pl.concat_str(pl.lit("team-"), "entity") if text else pl.col("entity")
+    frame.select(
+        entity.alias("entity"),
+        pl.lit(pl.Series(EVENTS)).gather(pl.col("event")).alias("event"),
+        pl.col("at").cast(pl.Datetime("us", "UTC")),
+    ).write_parquet(path)
+
+
+def scan(path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            'select bit_xor(hash(entity, event, "at")) from read_parquet(?)', [str(path)]
+        ).fetchall()
+
+
+def count(path: Path) -> list[int]:
+    return funnel(load_events(path), STEPS, window_us=WINDOW_US)[0].reached
+
+
+def count_in_clickhouse(path: Path) -> list[int]:
+    chdb = importlib.import_module("chdb")
+    conditions = ", ".join(f"event = '{step}'" for step in STEPS)
+    answer = chdb.query(
+        f"""
+        select {", ".join(f"countIf(level >= {k + 1})" for k in range(len(STEPS)))}
+        from (
+            select windowFunnel({WINDOW_US})(toUInt64(toUnixTimestamp64Micro(at)), {conditions})
+                as level
+            from file('{path}', Parquet)
+            group by entity
+        )
+        """,
+        "CSV",
+    )
+    return [int(number) for number in str(answer).strip().split(",")]
+
+
+def median_seconds(work: Callable[[], object]) -> float:
+    took = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - started)
+    return statistics.median(took)
+
+
+@click.command()
+@click.argument("events", type=click.IntRange(min=1), default=10_000_000)
+@click.option("--entities", type=click.IntRange(min=1), help="Default: a tenth of the events.")
+@click.option("--text", is_flag=True, help="Entities are text instead of whole numbers.")
+def main(events: int, entities: int | None, text: bool) -> None:
+    """Time an ordered funnel of 4 steps within 14 days over EVENTS events."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.parquet"
+        write_events(path, events, entities or max(1, events // 10), text)
+        scanned = median_seconds(lambda: scan(path))
+        counted = median_seconds(lambda: count(path))
+        reached = count(path)
+        click.echo(f"{events:,} events, reached {reached}")
+        click.echo(f"DuckDB scan        {scanned:7.3f} s")
+        click.echo(f"funnel             {counted:7.3f} s  {counted / scanned:5.1f} x scan")
+        if importlib.util.find_spec("chdb") is None:
+            click.echo("chdb is not installed: no ClickHouse figure.")
+            return
+        peer_reached = count_in_clickhouse(path)
+        peer = median_seconds(lambda: count_in_clickhouse(path))
+        click.echo(
+            f"ClickHouse         {peer:7.3f} s  {peer / scanned:5.1f} x scan, "
+            f"funnel / ClickHouse {counted / peer:.2f}, equal counts: {peer_reached == reached}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""What a row must be for the metric to use it; everything else is a warning.
+
+Belongs here: one schema per family, each rule a sentence that a reject can carry.
+Does not belong here: reading formats (sources/) or de-duplication (rollup/).
+"""
+
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
+
+_OLDEST, _NEWEST = pl.datetime(2000, 1, 1, time_zone="UTC"), pl.datetime(2100, 1, 1, time_zone="UTC")
+STATUSES = ["ok", "refused", "throttled", "failed"]
+LIMITS = ["5h", "week", "month"]
+EVENTS = [
+    "started", "renewed", "upgraded", "downgraded", "cancelled", "ended", "refunded",
+    "payment_failed",
+]  # fmt: skip
+
+
+def _instant(nullable: bool) -> dy.Datetime:
+    return dy.Datetime(nullable=nullable, time_unit="us", time_zone="UTC")
+
+
+def _sane(name: str) -> pl.Expr:
+    return pl.col(name).is_between(_OLDEST, _NEWEST) | pl.col(name).is_null()
+
+
+class Requests(dy.Schema):
+    """One request to a model; see docs/formats.md."""
+
+    request_id = dy.String(nullable=False)
+    team = dy.String(nullable=False)
+    member = dy.String(nullable=True)
+    requested_at = _instant(nullable=False)
+    received_at = _instant(nullable=True)
+    model = dy.String(nullable=False)
+    task = dy.String(nullable=True)
+    session = dy.String(nullable=True)
+    input_tokens = dy.Int64(nullable=True, min=0)
+    cached_tokens = dy.Int64(nullable=True, min=0)
+    output_tokens = dy.Int64(nullable=True, min=0)
+    status = dy.String(nullable=False)
+    refused_by = dy.String(nullable=True)
+    on_plan = dy.Bool(nullable=True)
+    line = dy.Int64(nullable=False)
+
+    @dy.rule()
+    def status_is_known(cls) -> pl.Expr:
+        return pl.col("status").is_in(STATUSES)
+
+    @dy.rule()
+    def refused_by_is_a_known_limit(cls) -> pl.Expr:
+        return pl.col("refused_by").is_null() | pl.col("refused_by").is_in(LIMITS)
+
+    @dy.rule()
+    def requested_at_is_between_2000_and_2100(cls) -> pl.Expr:
+        return _sane("requested_at")
+
+
+class Subscriptions(dy.Schema):
+    """One event of a team's plan."""
+
+    event_id = dy.String(nullable=False)
+    team = dy.String(nullable=False)
+    plan = dy.String(nullable=True)
+    event = dy.String(nullable=False)
+    occurred_at = _instant(nullable=False)
+    period_start = _instant(nullable=True)
+    period_end = _instant(nullable=True)
+    list_amount = dy.Decimal(nullable=True, precision=38, scale=18)
+    net_amount = dy.Decimal(nullable=True, precision=38, scale=18)
+    currency = dy.String(nullable=True)
+    promotion = dy.String(nullable=True)
+    line = dy.Int64(nullable=False)
+
+    @dy.rule()
+    def event_is_known(cls) -> pl.Expr:
+        return pl.col("event").is_in(EVENTS)
+
+    @dy.rule()
+    def occurred_at_is_between_2000_and_2100(cls) -> pl.Expr:
+        return _sane("occurred_at")
+
+    @dy.rule()
+    def period_ends_after_it_starts(cls) -> pl.Expr:
+        return pl.col("period_end").is_null() | (
+            pl.col("period_end") >= pl.coalesce("period_start", "period_end")
+        )
+
+
+class Charges(dy.Schema):
+    """One row of a cloud bill."""
+
+    account = dy.String(nullable=False)
+    sub_account = dy.String(nullable=True)
+    provider = dy.String(nullable=True)
+    service = dy.String(nullable=True)
+    sku = dy.String(nullable=True)
+    description = dy.String(nullable=True)
+    resource_type = dy.String(nullable=True)
+    resource = dy.String(nullable=True)
+    region = dy.String(nullable=True)
+    service_category = dy.String(nullable=True)
+    service_subcategory = dy.String(nullable=True)
+    charge_category = dy.String(nullable=True)
+    charge_class = dy.String(nullable=True)
+    charge_start = _instant(nullable=False)
+    charge_end = _instant(nullable=True)
+    billing_period = _instant(nullable=True)
+    billed = dy.Decimal(nullable=True, precision=38, scale=18)
+    effective = dy.Decimal(nullable=True, precision=38, scale=18)
+    list_cost = dy.Decimal(nullable=True, precision=38, scale=18)
+    currency = dy.String(nullable=False)
+    line = dy.Int64(nullable=False)
+    is_known_currency = dy.Bool(nullable=False)
+
+    @dy.rule()
+    def billed_or_effective_cost_is_a_number(cls) -> pl.Expr:
+        return pl.col("billed").is_not_null() | pl.col("effective").is_not_null()
+
+    @dy.rule()
+    def charge_start_is_between_2000_and_2100(cls) -> pl.Expr:
+        return _sane("charge_start")
+
+    @dy.rule()
+    def charge_ends_after_it_starts(cls) -> pl.Expr:
+        return pl.col("charge_end").is_null() | (pl.col("charge_end") >= pl.col("charge_start"))
+
+    @dy.rule()
+    def charge_lasts_at_most_three_years(cls) -> pl.Expr:
+        lasts = pl.col("charge_end") - pl.col("charge_start")
+        return lasts.is_null() | (lasts <= pl.duration(days=1100))
+
+    @dy.rule()
+    def currency_has_a_rate_in_fx_csv(cls) -> pl.Expr:
+        return pl.col("is_known_currency")
+
+
+class AccountLinks(dy.Schema):
+    """One statement that an id of a source belongs to a team."""
+
+    link_source = dy.String(nullable=False)
+    source_id = dy.String(nullable=False)
+    team_id = dy.String(nullable=False)
+    valid_from = _instant(nullable=False)
+    valid_to = _instant(nullable=True)
+    recorded_at = _instant(nullable=False)
+    method = dy.String(nullable=True)
+    confidence = dy.Float64(nullable=True, min=0, max=1)
+    line = dy.Int64(nullable=False)
+
+    @dy.rule()
+    def link_ends_after_it_starts(cls) -> pl.Expr:
+        return pl.col("valid_to").is_null() | (pl.col("valid_to") >= pl.col("valid_from"))
+
+
+class Teams(dy.Schema):
+    """What is known of a team beside its rows."""
+
+    team_id = dy.String(nullable=False)
+    region = dy.String(nullable=True)
+    industry = dy.String(nullable=True)
+    channel = dy.String(nullable=True)
+    opened_at = _instant(nullable=True)
+    line = dy.Int64(nullable=False)
+
+
+class Assignments(dy.Schema):
+    """One assignment of a team to an arm of an experiment."""
+
+    team = dy.String(nullable=False)
+    experiment = dy.String(nullable=False)
+    arm = dy.String(nullable=False)
+    assigned_at = _instant(nullable=False)
+    line = dy.Int64(nullable=False)
+
+
+class ChannelCosts(dy.Schema):
+    """What a channel cost in a month."""
+
+    month = _instant(nullable=False)
+    channel = dy.String(nullable=False)
+    spend = dy.Decimal(nullable=False, precision=38, scale=18)
+    currency = dy.String(nullable=False)
+    line = dy.Int64(nullable=False)
+
+
+FAMILIES: dict[str, type[dy.Schema]] = {
+    "requests": Requests,
+    "subscriptions": Subscriptions,
+    "charges": Charges,
+    "account_links": AccountLinks,
+    "teams": Teams,
+    "assignments": Assignments,
+    "channel_costs": ChannelCosts,
+}
+REJECTED = {"line": pl.Int64, "reason": pl.String, "row": pl.String}
+
+
+def split(
+    family: str, rows: pl.DataFrame, raw: pl.DataFrame, currencies: frozenset[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Good rows, and rejects (line, reason, row as JSON text).
+
+    `currencies` are those with a rate in fx.csv. A row with several faults names them all.
+    """
+    schema: Any = FAMILIES[family]
+    if family == "charges":
+        known = pl.col("currency").is_in(sorted(currencies))
+        rows = rows.with_columns(is_known_currency=known.fill_null(True))
+    result = schema.filter(rows)
+    good, failures = result.result, result.failure
+    bad = failures.details()
+    if bad.height == 0:
+        return good, pl.DataFrame(schema=REJECTED)
+    rules = [c for c in bad.columns if c not in rows.columns]
+    reasons = pl.concat_str(
+        [pl.when(pl.col(r) == "invalid").then(pl.lit(_sentence(r))) for r in rules],
+        separator="; ",
+        ignore_nulls=True,
+    )
+    reasoned = bad.select("line", reasons.alias("reason"))
+    texts = raw.select(
+        "line",
+        pl.struct(pl.exclude("line").cast(pl.String)).struct.json_encode().str.head(2_000).alias("row"),
+    )
+    return good, reasoned.join(texts, on="line", how="left").sort("line")
+
+
+def _sentence(rule: str) -> str:
+    column, _, check = rule.partition("|")
+    if check == "nullability":
+        return f"{column} is missing or can't be read"
+    if check:
+        return f"{column} breaks the rule {check}"
+    return f"it is not true that {rule.replace('_', ' ')}"
+
+
+def empty(family: str) -> pl.DataFrame:
+    """No rows, with the family's columns."""
+    return FAMILIES[family].create_empty()
+
+
+__all__ = ["AMOUNT", "FAMILIES", "UTC_MICROSECONDS", "empty", "split"]

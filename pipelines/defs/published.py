@@ -1,0 +1,110 @@
+"""The end of a night: accounts, the print, the published file.
+
+Belongs here: one asset a step of night.py. Does not belong here: what the step does.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from pipelines import night as steps
+from pipelines import sql_assets, tables
+from pipelines.defs.resources import NightResource
+from pipelines.defs.shared import (
+    GROUPS,
+    OWNER,
+    check_results,
+    check_specs,
+    columns_metadata,
+)
+from pipelines.sql_assets import Outcome
+
+ACCOUNTS = (tables.FILES, tables.MONEY)
+FILES, REJECTS, MONEY, PRINTS = (
+    dg.AssetKey(t.name.split("."))
+    for t in (tables.FILES, tables.REJECTS, tables.MONEY, tables.PRINTS)
+)
+FACTS = [
+    dg.AssetKey(t.name.split("."))
+    for t in (tables.MEMBER_DAYS, tables.CHARGE_DAYS, tables.SUBSCRIPTIONS, tables.TEAMS)
+]
+
+
+@dg.multi_asset(
+    name="accounts",
+    specs=[
+        dg.AssetSpec(
+            key=t.name.split("."),
+            deps=FACTS,
+            description=t.description,
+            group_name=GROUPS["ops"],
+            owners=[OWNER],
+            kinds={"polars", "duckdb"},
+            metadata=columns_metadata(t.columns),
+        )
+        for t in (tables.FILES, tables.REJECTS, tables.MONEY)
+    ],
+    check_specs=[c for t in ACCOUNTS for c in check_specs(dg.AssetKey(t.name.split(".")), t.checks)],
+)
+def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
+    work = night.night()
+    outcome = steps.account_for(work)
+    for table in ACCOUNTS:
+        key = dg.AssetKey(table.name.split("."))
+        prefix = f"{table.name}: "
+        own = {k.removeprefix(prefix): v for k, v in outcome.breaches.items() if k.startswith(prefix)}
+        results = list(check_results(key, table.checks, Outcome(outcome.rows, own)))
+        rows = steps.check_facts(work, table).rows
+        yield dg.MaterializeResult(
+            asset_key=key, metadata={"dagster/row_count": rows}, check_results=results
+        )
+    rejected = steps.check_facts(work, tables.REJECTS).rows
+    yield dg.MaterializeResult(asset_key=REJECTS, metadata={"dagster/row_count": rejected})
+
+
+@dg.asset(
+    key=PRINTS,
+    deps=[dg.AssetKey(["metric", "conversion"])],
+    group_name=GROUPS["ops"],
+    owners=[OWNER],
+    kinds={"duckdb"},
+    description=tables.PRINTS.description,
+    metadata=columns_metadata(tables.PRINTS.columns),
+)
+def prints(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult[None]:
+    rows = steps.record_print(night.night(), context.run_id, steps.utc_now())
+    return dg.MaterializeResult(metadata={"closed_cohorts": rows})
+
+
+@dg.asset(
+    key=["published", "cloudbound"],
+    deps=[
+        FILES,
+        REJECTS,
+        MONEY,
+        PRINTS,
+        *(dg.AssetKey([a.schema, a.table]) for a in sql_assets.load_all()),
+    ],
+    group_name=GROUPS["published"],
+    owners=[OWNER],
+    kinds={"duckdb"},
+    description="The published DuckDB file, put in place in one step: readers never wait.",
+)
+def cloudbound(
+    context: dg.AssetExecutionContext, night: NightResource
+) -> dg.MaterializeResult[None]:
+    started = context.instance.get_run_record_by_id(context.run_id)
+    now = steps.utc_now()
+    started_at = started.create_timestamp if started else now
+    done = steps.publish(night.night(), context.run_id, _utc(started_at), now)
+    return dg.MaterializeResult(
+        metadata={
+            "tables_changed": len(done.tables_changed),
+            "changed": ", ".join(done.tables_changed) or "nothing: every number stands",
+        }
+    )
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

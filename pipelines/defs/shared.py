@@ -1,0 +1,66 @@
+"""What several asset modules of this shell share: names of groups, metadata, partitions.
+
+Belongs here: the turning of a step's outcome into Dagster metadata and check results.
+Does not belong here: assets, or anything that computes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines import settings
+from pipelines.sql_assets import Check, Outcome
+
+OWNER = "team:data"
+GROUPS = {
+    "lake": "1_lake",
+    "ref": "2_reference",
+    "fact": "3_facts",
+    "journey": "4_journey",
+    "metric": "5_metric",
+    "ops": "6_operations",
+    "published": "7_published",
+}
+DAYS = dg.DailyPartitionsDefinition(
+    start_date=settings.from_environment().partitions_start, timezone="Asia/Shanghai"
+)
+
+
+def columns_metadata(columns: Mapping[str, str]) -> dict[str, dg.TableSchema]:
+    schema = dg.TableSchema(
+        columns=[dg.TableColumn(name=n, description=d) for n, d in columns.items()]
+    )
+    return {"dagster/column_schema": schema}
+
+
+def check_specs(key: dg.AssetKey, checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:
+    """One check a sentence; those that stop the night block what comes after them."""
+    return [
+        dg.AssetCheckSpec(
+            name=check.name,
+            asset=key,
+            description=f"{check.sentence[0].upper()}{check.sentence[1:]}.",
+            blocking=check.stops,
+            metadata={"condition": check.condition},
+        )
+        for check in checks
+    ]
+
+
+def check_results(
+    key: dg.AssetKey, checks: Iterable[Check], outcome: Outcome
+) -> Iterator[dg.AssetCheckResult]:
+    for check in checks:
+        breaches = outcome.breaches[check.name]
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=check.name,
+            passed=breaches == 0,
+            severity=dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN,
+            metadata={"breaches": breaches},
+        )
+
+
+def source_link(path: Path) -> dict[str, str]:
+    return {"source": path.relative_to(settings.CHECKOUT).as_posix()}

@@ -1,0 +1,57 @@
+"""Every .sql file as an asset: key, dependencies, columns and checks come from the file.
+
+Belongs here: the factory. Does not belong here: the grammar of the files (sql_assets.py).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipelines import night as steps
+from pipelines import sql_assets
+from pipelines.defs.resources import NightResource
+from pipelines.defs.shared import (
+    GROUPS,
+    OWNER,
+    check_results,
+    check_specs,
+    columns_metadata,
+    source_link,
+)
+from pipelines.sql_assets import SqlAsset
+
+CLOCK = dg.AssetKey(["ops", "clock"])
+
+
+def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
+    key = dg.AssetKey([asset.schema, asset.table])
+
+    @dg.multi_asset(
+        name=f"{asset.schema}__{asset.table}",
+        specs=[
+            dg.AssetSpec(
+                key=key,
+                deps=sorted({CLOCK, *(dg.AssetKey(d.split(".")) for d in asset.depends_on)}),
+                description=f"{asset.description}\n\nGrain: {asset.grain}.",
+                group_name=GROUPS[asset.schema],
+                owners=[OWNER],
+                kinds={"sql", "duckdb"},
+                metadata=columns_metadata(asset.columns) | source_link(asset.path),
+            )
+        ],
+        check_specs=check_specs(key, asset.checks),
+    )
+    def table(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
+        outcome = steps.run_sql(night.night(), asset)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata={"dagster/row_count": outcome.rows},
+            check_results=list(check_results(key, asset.checks, outcome)),
+        )
+
+    return table
+
+
+@dg.definitions
+def tables_from_sql() -> dg.Definitions:
+    return dg.Definitions(assets=[_asset(a) for a in sql_assets.load_all()])

@@ -1,0 +1,657 @@
+"""One night, step by step: each function is one asset's work, without Dagster.
+
+Belongs here: the order of things, and which function of which room a step calls.
+Does not belong here: rules of the metric (sql/, rollup/), orchestration (defs/).
+
+Every step opens the private build file, does its part in one transaction and closes it, so a
+night that dies leaves whole steps behind and the next one goes on from there.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from pipelines import definition as definitions
+from pipelines import lake, landing, reference, sql_assets, tables, warehouse
+from pipelines.definition import Definition
+from pipelines.errors import CheckFailed, UsageError
+from pipelines.lake import Entry
+from pipelines.reference import Reference
+from pipelines.rollup import charges, links, requests
+from pipelines.rollup.calendar import on_business_day
+from pipelines.settings import SQL, Settings
+from pipelines.sql_assets import Check, Outcome, SqlAsset
+from pipelines.tables import Table
+
+Progress = Callable[[str, int, int], None]
+FAMILIES_OF_DAYS = ("requests", "charges")
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """No progress shown."""
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a night is asked for, and the files it reads it with."""
+
+    settings: Settings
+    definition: Definition
+    reference: Reference
+    as_of: date | None = None
+    known_at: datetime | None = None
+    progress: Progress = silent
+
+
+def prepare(
+    settings: Settings,
+    as_of: date | None = None,
+    known_at: datetime | None = None,
+    progress: Progress = silent,
+) -> Night:
+    """Read definition and reference files. Raises UsageError when one is not usable."""
+    return Night(
+        settings=settings,
+        definition=definitions.load(settings.reference / "definition.toml"),
+        reference=reference.load(settings.reference),
+        as_of=as_of,
+        known_at=known_at,
+        progress=progress,
+    )
+
+
+def take_stock(night: Night, now: datetime) -> list[Entry]:
+    """Landing to lake: every file that is not there yet. Raises UsageError on an empty landing."""
+    files = landing.scan(night.settings.landing, now)
+    if not files:
+        raise UsageError(
+            f"{night.settings.landing} holds no files: "
+            "run cloudbound ingest PATH --source NAME (or cloudbound demo)."
+        )
+    context = lake.Context(
+        lake=night.settings.lake,
+        zone=night.definition.zone,
+        currencies=night.reference.currencies,
+        member_key=night.settings.member_key,
+    )
+    entries = lake.load(files, context, night.progress)
+    lake.save_inventory(entries, night.settings.lake)
+    if all(e.family == "unknown" for e in entries):
+        raise UsageError(
+            f"None of the {len(entries)} files in {night.settings.landing} can be read: "
+            f"{entries[0].source}/{entries[0].name}: {entries[0].whole_file_reason}."
+        )
+    return entries
+
+
+def entries_of(night: Night) -> list[Entry]:
+    """The lake's entries that the knowledge clock lets this night see."""
+    return lake.visible(lake.inventory(night.settings.lake), night.known_at)
+
+
+def write_reference(night: Night) -> dict[str, int]:
+    """ref.* tables: the reference files, links resolved to spans, coverage, the definition."""
+    entries = entries_of(night)
+    spans = team_spans(night, entries)
+    starts = [
+        (e.source, date.fromisoformat(min(e.days)))
+        for e in entries
+        if e.family == "charges" and e.days
+    ]
+    coverage = (
+        pl.DataFrame(starts, schema={"source": pl.String, "starts_on": pl.Date}, orient="row")
+        .group_by("source")
+        .agg(pl.col("starts_on").min())
+        .sort("source")
+    )
+    rows = [
+        (night.definition.hash, name, json.dumps(value, default=str, ensure_ascii=False))
+        for name, value in night.definition.parameters().items()
+        if name != "definition"
+    ]
+    parameters = pl.DataFrame(rows, schema=["definition", "name", "value"], orient="row")
+    written = {}
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        for name, frame in night.reference.tables().items():
+            written[f"ref.{name}"] = _write(con, tables.REFERENCE[name], frame)
+        written["ref.team_spans"] = _write(con, tables.TEAM_SPANS, spans)
+        written["ref.coverage"] = _write(con, tables.COVERAGE, coverage)
+        written["ops.definition"] = _write(con, tables.DEFINITION, parameters)
+    return written
+
+
+def team_spans(night: Night, entries: Iterable[Entry]) -> pl.DataFrame:
+    """source, source_id, team_id, from_on, to_on; see rollup/links.py."""
+    known = lake.read_undated(entries, "account_links", night.settings.lake)
+    return links.spans(known, night.definition.zone, night.known_at)
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Days of facts that a step rebuilt, of those that it looked at."""
+
+    days: tuple[date, ...]
+    looked_at: int
+
+
+def touched_days(night: Night) -> tuple[date, date]:
+    """First and last day of the night: [earliest day to rebuild, A - 1].
+
+    Raises UsageError as take_stock and set_clock do.
+    """
+    entries = entries_of(night)
+    last = as_of_day(night, entries)[0] - timedelta(days=1)
+    with warehouse.build(night.settings.build) as con:
+        changed = _changed_days(con, "requests", _request_marks(night, entries))
+        changed |= _changed_days(con, "charges", _charge_plan(night, entries).marks)
+    return min([*changed, last]), last
+
+
+def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Rebuilt:
+    """fact.member_days and fact.usage_days: the days whose fingerprint changed, and `force`."""
+    entries = entries_of(night)
+    spans = team_spans(night, entries)
+    days = lake.days_of(entries, "requests")
+    marks = _request_marks(night, entries)
+    with warehouse.build(night.settings.build) as con:
+        changed = _changed_days(con, "requests", marks) | (force & marks.keys())
+        todo = {d: days.get(d, []) for d in sorted(changed)}
+        done = 0
+        for batch in requests.batches(todo):
+            facts = requests.roll_up(batch, night.settings.lake, spans, night.reference)
+            with warehouse.transaction(con):
+                for table, frame in (
+                    (tables.MEMBER_DAYS, facts.member_days),
+                    (tables.USAGE_DAYS, facts.usage_days),
+                    (tables.KEPT_DAYS, facts.kept),
+                ):
+                    warehouse.replace_days(con, table.name, batch, frame)
+                _mark_days(con, "requests", batch, marks)
+            done += len(batch)
+            night.progress("requests -> facts", done, len(todo))
+        _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
+        _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
+        _ensure(con, tables.KEPT_DAYS, requests.KEPT)
+    return Rebuilt(tuple(todo), len(days))
+
+
+def _request_marks(night: Night, entries: list[Entry]) -> dict[date, str]:
+    """Day -> hash of its files and of what else decides its rows."""
+    salt = _hash(
+        requests.VERSION, team_spans(night, entries).hash_rows().to_list(),
+        night.reference.models.rows(), night.reference.fx.rows(),
+    )  # fmt: skip
+    days = lake.days_of(entries, "requests")
+    return {d: _hash(salt, [e.fingerprint for e in found]) for d, found in days.items()}
+
+
+_CHARGE_BATCH = 62
+
+
+def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Rebuilt:
+    """fact.charge_days: the days whose fingerprint changed, and `force`.
+
+    Raises CheckFailed when a currency has no rate on a day.
+    """
+    plan = _charge_plan(night, entries_of(night))
+    spans, book, days, marks = plan.spans, plan.book, plan.days, plan.marks
+    with warehouse.build(night.settings.build) as con:
+        changed = sorted(_changed_days(con, "charges", marks) | (force & marks.keys()))
+        for at in range(0, len(changed), _CHARGE_BATCH):
+            batch = {d: days.get(d, []) for d in changed[at : at + _CHARGE_BATCH]}
+            rows, unmapped = charges.roll_up(
+                batch, night.settings.lake, book, spans, night.reference
+            )
+            with warehouse.transaction(con):
+                warehouse.replace_days(con, tables.CHARGE_DAYS.name, batch, rows)
+                warehouse.replace_days(con, tables.UNMAPPED_DAYS.name, batch, unmapped)
+                _mark_days(con, "charges", batch, marks)
+            night.progress("charges -> facts", min(at + _CHARGE_BATCH, len(changed)), len(changed))
+        _ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
+        _ensure(con, tables.UNMAPPED_DAYS, charges.UNMAPPED)
+        with warehouse.transaction(con):
+            _write(con, tables.UNALLOCATED_CREDITS, book.unallocated)
+            con.execute(
+                "create or replace table ops.unmapped_services as select provider, service, "
+                "category, sum(net_cny) as net_cny from ops.unmapped_days group by all order by all"
+            )
+            _document(con, tables.UNMAPPED_SERVICES)
+    return Rebuilt(tuple(changed), len(days))
+
+
+@dataclass(frozen=True)
+class _ChargePlan:
+    spans: pl.DataFrame
+    book: charges.Ledger
+    days: dict[date, list[Entry]]
+    marks: dict[date, str]
+
+
+def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
+    """Marks: day -> hash of its files, of the statements that count in them, and its credits."""
+    spans = team_spans(night, entries)
+    book = charges.ledger(entries, night.settings.lake)
+    days = lake.days_of(entries, "charges")
+    salt = _hash(
+        charges.VERSION, spans.hash_rows().to_list(), night.reference.services.rows(),
+        night.reference.fx.rows(),
+    )  # fmt: skip
+    counts = {tuple(r[:3]): r[3:] for r in book.statements.rows()}
+    verdicts = {
+        entry.fingerprint: [
+            counts[(entry.source, s["account"], s["billing_period"])] for s in entry.statements
+        ]
+        for found in days.values()
+        for entry in found
+    }
+    rates = {
+        day: part.hash_rows().to_list()
+        for (day,), part in book.credit_rates.partition_by("usage_on", as_dict=True).items()
+    }
+    marks = {
+        d: _hash(salt, [(e.fingerprint, verdicts[e.fingerprint]) for e in found], rates.get(d))
+        for d, found in days.items()
+    }
+    return _ChargePlan(spans, book, days, marks)
+
+
+def write_subscriptions(night: Night) -> int:
+    """fact.subscriptions: events de-duplicated by id, the latest delivery of an id wins."""
+    entries = entries_of(night)
+    zone = night.definition.zone
+    rows = lake.read_undated(entries, "subscriptions", night.settings.lake)
+    rows = rows.with_columns(
+        occurred_on=on_business_day(pl.col("occurred_at"), zone),
+        period_start_on=on_business_day(pl.col("period_start"), zone),
+        period_end_on=on_business_day(pl.col("period_end"), zone),
+    )
+    named = links.with_team(rows, team_spans(night, entries), "team", "occurred_on")
+    recorded = {e.fingerprint: e.recorded_at for e in entries if not e.is_copy}
+    order = named["fingerprint"].replace_strict(recorded, return_dtype=pl.Datetime("us", "UTC"))
+    content = ["occurred_at", "event", "team", "plan", "net_amount", "fingerprint", "line"]
+    best = (
+        named.with_columns(delivered_at=order)
+        .sort(["delivered_at", *content], descending=[True] + [False] * len(content))
+        .unique(["source", "event_id"], keep="first", maintain_order=True)
+        .sort("source", "event_id")
+    )
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        kept = best.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
+        warehouse.replace_table(con, "ops.kept_events", kept)
+        return _write(con, tables.SUBSCRIPTIONS, best.select(*tables.SUBSCRIPTIONS.columns))
+
+
+def write_directory(night: Night) -> dict[str, int]:
+    """fact.teams, fact.assignments, fact.channel_costs: the latest row of each key counts."""
+    entries = entries_of(night)
+    recorded = {e.fingerprint: e.recorded_at for e in entries if not e.is_copy}
+
+    def latest(family: str, key: list[str]) -> pl.DataFrame:
+        rows = lake.read_undated(entries, family, night.settings.lake)
+        when = rows["fingerprint"].replace_strict(recorded, return_dtype=pl.Datetime("us", "UTC"))
+        return (
+            rows.with_columns(delivered_at=when)
+            .sort(["delivered_at", "fingerprint", "line"], descending=True)
+            .unique(key, keep="first", maintain_order=True)
+            .sort(key)
+        )
+
+    spans = team_spans(night, entries)
+    assigned = lake.read_undated(entries, "assignments", night.settings.lake)
+    assigned = assigned.with_columns(
+        assigned_on=on_business_day(pl.col("assigned_at"), night.definition.zone)
+    )
+    assigned = links.with_team(assigned, spans, "team", "assigned_on")
+    assigned = assigned.sort("assigned_at", "arm").unique(
+        ["team_id", "experiment"], keep="first", maintain_order=True
+    )
+    costs = latest("channel_costs", ["month", "channel", "currency"])
+    costs = costs.with_columns(month_on=pl.col("month").dt.date())
+    frames = (
+        (tables.TEAMS, latest("teams", ["team_id"])),
+        (tables.ASSIGNMENTS, assigned.sort("team_id", "experiment")),
+        (tables.CHANNEL_COSTS, costs.sort("month_on", "channel", "currency")),
+    )
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        return {t.name: _write(con, t, f.select(*t.columns)) for t, f in frames}
+
+
+def as_of_day(night: Night, entries: list[Entry]) -> tuple[date, dict[str, date | None]]:
+    """A, and the newest business day of each family.
+
+    The default A is one day after the newest business day that requests and charges both
+    reach; a family that was never seen doesn't count. Raises UsageError when neither was.
+    """
+    newest = {
+        family: max(
+            (date.fromisoformat(e.newest_on) for e in entries if e.family == family and e.newest_on),
+            default=None,
+        )
+        for family in FAMILIES_OF_DAYS
+    }
+    seen = [day for day in newest.values() if day is not None]
+    if not seen:
+        raise UsageError(
+            "Landing has neither requests nor charges that can be used: see ops.rejects, or "
+            "ingest a request log and a billing export."
+        )
+    return night.as_of or min(seen) + timedelta(days=1), newest
+
+
+def set_clock(night: Night) -> dict[str, Any]:
+    """ops.clock: the as-of day (asked for, or the default) and the data-complete day."""
+    d = night.definition
+    as_of, newest = as_of_day(night, entries_of(night))
+    with warehouse.build(night.settings.build) as con:
+        clock = {
+            "as_of": as_of,
+            "known_at": night.known_at,
+            "data_complete_on": as_of - timedelta(days=d.lag_days + d.qualifying_window_days),
+            "last_request_on": newest["requests"],
+            "last_charge_on": newest["charges"],
+            "definition": d.hash,
+            "reference": night.reference.hash,
+        }
+        schema = {
+            "as_of": pl.Date, "known_at": pl.Datetime("us", "UTC"), "data_complete_on": pl.Date,
+            "last_request_on": pl.Date, "last_charge_on": pl.Date, "definition": pl.String,
+            "reference": pl.String,
+        }  # fmt: skip
+        with warehouse.transaction(con):
+            _write(con, tables.CLOCK, pl.DataFrame([clock], schema=schema))
+            warehouse.install_macros(con, over_tables=False)
+    return clock
+
+
+def parameters(con: duckdb.DuckDBPyConnection, definition: Definition) -> dict[str, Any]:
+    """Everything that a .sql file may bind: the definition's fields and the two clocks."""
+    row = con.execute("select as_of, known_at, data_complete_on from ops.clock").fetchone()
+    if row is None:
+        raise UsageError("ops.clock is empty: run the asset ops/clock (or the whole night) first.")
+    clocks = dict(zip(("as_of", "known_at", "data_complete_on"), row, strict=True))
+    return definition.parameters() | clocks
+
+
+def run_sql(night: Night, asset: SqlAsset) -> Outcome:
+    """Rebuild one SQL table."""
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        return sql_assets.run(con, asset, parameters(con, night.definition))
+
+
+def account_for(night: Night) -> Outcome:
+    """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
+    entries = entries_of(night)
+    book = charges.winning_statements(
+        e for e in entries if e.family == "charges" and not e.is_copy
+    )
+    with warehouse.build(night.settings.build) as con:
+        kept = dict(
+            con.execute(
+                "select fingerprint, sum(kept)::bigint from (from ops.kept_days select "
+                "fingerprint, kept union all by name from ops.kept_events) group by 1"
+            ).fetchall()
+        )
+        files = [_file_row(e, kept, book) for e in entries]
+        with warehouse.transaction(con):
+            schema = {c: pl.String for c in tables.FILES.columns} | {
+                c: pl.Int64
+                for c in ("rows_read", "accepted", "rejected", "superseded", "duplicate")
+            } | {"loaded_at": pl.Datetime("us", "UTC")}  # fmt: skip
+            frame = pl.DataFrame(files, schema=schema)
+            _write(con, tables.FILES, frame.sort("file"))
+            _write(con, tables.REJECTS, _rejects(night, entries))
+            _write(con, tables.MONEY, _money(con, entries, book))
+            breaches = {}
+            for table in (tables.FILES, tables.MONEY):
+                found = sql_assets.evaluate(con, table.name, table.checks)
+                breaches |= {f"{table.name}: {k}": v for k, v in found.items()}
+    return Outcome(rows=len(files), breaches=breaches)
+
+
+def _file_row(entry: Entry, kept: dict[str, int], book: pl.DataFrame) -> dict[str, Any]:
+    good = entry.rows_read - entry.rejected
+    superseded = 0
+    if entry.whole_file_reason:
+        accepted = 0
+    elif entry.is_copy:
+        accepted = 0
+    elif entry.family in ("requests", "subscriptions"):
+        accepted = kept.get(entry.fingerprint, 0)
+    elif entry.family == "charges":
+        accepted = charges.accepted_rows(entry, book)
+        superseded = good - accepted
+    else:
+        accepted = good
+    return {
+        "file": f"{entry.source}/{entry.name}",
+        "source": entry.source,
+        "family": entry.family,
+        "format": entry.format,
+        "because": entry.because,
+        "snapshot": entry.snapshot,
+        "sha256": entry.sha256,
+        "fingerprint": entry.fingerprint,
+        "rows_read": entry.rows_read,
+        "accepted": accepted,
+        "rejected": entry.rejected,
+        "superseded": superseded,
+        "duplicate": entry.rows_read - accepted - entry.rejected - superseded,
+        "loaded_at": entry.recorded_at,
+    }
+
+
+def _rejects(night: Night, entries: list[Entry]) -> pl.DataFrame:
+    schema = {"file": pl.String, "line": pl.Int64, "reason": pl.String, "row": pl.String}
+    frames = [pl.DataFrame(schema=schema)]
+    for entry in entries:
+        if not entry.is_copy and (entry.rejected or entry.whole_file_reason):
+            found = lake.rejects(entry, night.settings.lake)
+            frames.append(
+                found.select(pl.lit(f"{entry.source}/{entry.name}").alias("file"), pl.all())
+            )
+    return pl.concat(frames).sort("file", "line", "reason")
+
+
+def _money(
+    con: duckdb.DuckDBPyConnection, entries: list[Entry], book: pl.DataFrame
+) -> pl.DataFrame:
+    """Sums of the statements that count, beside those of fact.charge_days, per source."""
+    current = {tuple(r) for r in book.select(*charges.STATEMENT, "snapshot").rows()}
+    rows = [
+        (e.source, s["currency"], Decimal(s["billed"]), Decimal(s["effective"]))
+        for e in entries
+        if e.family == "charges" and not e.is_copy
+        for s in e.statements
+        if (e.source, s["account"], s["billing_period"], e.snapshot) in current
+    ]
+    schema = {
+        "source": pl.String, "currency": pl.String, "billed_in": charges.AMOUNT,
+        "effective_in": charges.AMOUNT,
+    }  # fmt: skip
+    incoming = pl.DataFrame(rows, schema=schema, orient="row")
+    incoming = incoming.group_by("source", "currency").agg(pl.col("billed_in", "effective_in").sum())
+    booked = warehouse.frame(
+        con,
+        "select source, currency, sum(billed) as billed, sum(effective) as effective "
+        "from fact.charge_days group by all",
+    )
+    joined = incoming.join(booked, on=["source", "currency"], how="full", coalesce=True)
+    zero = pl.lit(0, charges.AMOUNT)
+    amounts = ["billed_in", "billed", "effective_in", "effective"]
+    return joined.select(
+        "source", "currency", *(pl.col(a).cast(charges.AMOUNT).fill_null(zero) for a in amounts)
+    ).sort("source", "currency")
+
+
+def check_facts(night: Night, table: Table) -> Outcome:
+    """Rows of a Python-filled table and the breaches of its checks."""
+    with warehouse.build(night.settings.build) as con:
+        row = con.execute(f"select count(*) from {table.name}").fetchone()
+        assert row is not None
+        return Outcome(row[0], sql_assets.evaluate(con, table.name, table.checks))
+
+
+def record_print(night: Night, run_id: str, now: datetime) -> int:
+    """ops.prints: this night's closed cohorts, after those of the nights that were published."""
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        rows = warehouse.frame(
+            con,
+            """
+            select
+                $run_id::varchar as run_id, $printed_at::timestamptz as printed_at, clock.as_of,
+                clock.known_at, clock.definition, c."value"::date as week_on, c.horizon_days,
+                c.mature_teams, c.mature_moved, c.mature_share
+            from metric.conversion as c cross join ops.clock as clock
+            where c.population = 'nsm' and c."by" = 'week' and c.mature_teams = c.teams
+            order by all
+            """,
+            {"run_id": run_id, "printed_at": now},
+        )
+        _append(con, tables.PRINTS, rows)
+        if warehouse.exists(con, "ops.runs"):
+            # A night that failed after this step was never printed.
+            con.execute(
+                "delete from ops.prints where run_id <> ? and run_id not in (from ops.runs select run_id)",
+                [run_id],
+            )
+        return rows.height
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a night published."""
+
+    tables_changed: tuple[str, ...]
+    published_at: datetime
+
+
+def verdict(night: Night) -> list[str]:
+    """The stopping checks that this print breaches, over all tables: it may not be published."""
+    checked: list[tuple[str, tuple[Check, ...]]] = [
+        *((a.name, a.checks) for a in sql_assets.load_all(SQL)),
+        *((t.name, t.checks) for t in tables.ALL.values()),
+    ]
+    found = []
+    with warehouse.build(night.settings.build) as con:
+        bound = parameters(con, night.definition)
+        for name, checks in checked:
+            stops = [c for c in checks if c.stops]
+            breaches = sql_assets.evaluate(con, name, stops, bound)
+            found += [f"{name}: {c.sentence} ({breaches[c.name]} rows)" for c in stops if breaches[c.name]]
+    return found
+
+
+def publish(
+    night: Night, run_id: str, started_at: datetime, now: datetime
+) -> Published:
+    """Record the print and put the new file in place.
+
+    Raises CheckFailed, publishing nothing, when a stopping check is breached.
+    """
+    if stops := verdict(night):
+        raise CheckFailed("Nothing was published, because these checks failed: " + "; ".join(stops))
+    with warehouse.build(night.settings.build) as con:
+        clock = warehouse.frame(con, "from ops.clock").row(0, named=True)
+        names = [a.name for a in sql_assets.load_all(SQL) if a.schema in ("journey", "metric")]
+        hashes = {name: warehouse.content_hash(con, name) for name in names}
+        before = dict(
+            con.execute("select name, hash from ops.table_hashes").fetchall()
+            if warehouse.exists(con, "ops.table_hashes")
+            else []
+        )
+        changed = tuple(sorted(n for n in names if hashes[n] != before.get(n)))
+        files = con.execute("select count(*) from ops.files").fetchone()
+        run = {
+            "run_id": run_id,
+            "as_of": clock["as_of"],
+            "known_at": clock["known_at"],
+            "definition": clock["definition"],
+            "started_at": started_at,
+            "published_at": now,
+            "files": files[0] if files else 0,
+            "tables_changed": ", ".join(changed),
+        }
+        utc = pl.Datetime("us", "UTC")
+        schema = {
+            "run_id": pl.String, "as_of": pl.Date, "known_at": utc, "definition": pl.String,
+            "started_at": utc, "published_at": utc, "files": pl.Int64,
+            "tables_changed": pl.String,
+        }  # fmt: skip
+        with warehouse.transaction(con):
+            _append(con, tables.RUNS, pl.DataFrame([run], schema=schema))
+            hashed = pl.DataFrame(list(hashes.items()), schema=["name", "hash"], orient="row")
+            _write(con, tables.HASHES, hashed)
+            warehouse.install_macros(con, over_tables=True)
+        con.execute("checkpoint")
+    warehouse.publish(night.settings.build, night.settings.published)
+    return Published(changed, now)
+
+
+def _append(con: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
+    con.register("incoming", rows.to_arrow())
+    con.execute(f"create table if not exists {table.name} as select * from incoming limit 0")
+    con.execute(f"insert into {table.name} by name select * from incoming")
+    con.unregister("incoming")
+    _document(con, table)
+
+
+def _write(con: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> int:
+    warehouse.replace_table(con, table.name, rows)
+    _document(con, table)
+    return rows.height
+
+
+def _document(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+    warehouse.comment(con, table.name, f"{table.description} Grain: {table.grain}.", table.columns)
+
+
+def _ensure(con: duckdb.DuckDBPyConnection, table: Table, schema: Mapping[str, Any]) -> None:
+    """The table exists, even when no day was ever built, and is documented."""
+    if not warehouse.exists(con, table.name):
+        warehouse.replace_table(con, table.name, pl.DataFrame(schema=schema))
+    _document(con, table)
+
+
+def _changed_days(
+    con: duckdb.DuckDBPyConnection, family: str, marks: dict[date, str]
+) -> set[date]:
+    """Days whose fingerprint is not the built one, and built days that are gone."""
+    if not warehouse.exists(con, "ops.built_days"):
+        empty = {"family": pl.String, "usage_on": pl.Date, "fingerprint": pl.String}
+        _write(con, tables.BUILT_DAYS, pl.DataFrame(schema=empty))
+    built = dict(
+        con.execute(
+            "select usage_on, fingerprint from ops.built_days where family = ?", [family]
+        ).fetchall()
+    )
+    return {d for d in built.keys() | marks.keys() if built.get(d) != marks.get(d)}
+
+
+def _mark_days(
+    con: duckdb.DuckDBPyConnection, family: str, days: Iterable[date], marks: dict[date, str]
+) -> None:
+    days = list(days)
+    con.execute(
+        "delete from ops.built_days where family = ? and usage_on in (select unnest(?::date[]))",
+        [family, days],
+    )
+    rows = [(family, d, marks[d]) for d in days if d in marks]
+    if rows:
+        con.executemany("insert into ops.built_days values (?, ?, ?)", rows)
+
+
+def _hash(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def utc_now() -> datetime:
+    """The wall clock, for records only: no rule of the metric reads it."""
+    return datetime.now(UTC).replace(microsecond=0)
+

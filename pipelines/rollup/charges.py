@@ -1,0 +1,355 @@
+"""Daily parts of charges to fact.charge_days: which rows count, in which family, at what net.
+
+Belongs here: re-statement, the cost basis, families, unallocated credits, conversion to CNY.
+Does not belong here: splitting a charge into days (calendar.py), what a workload is made of
+over time (sql/journey).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from pipelines import warehouse
+from pipelines.errors import CheckFailed
+from pipelines.lake import Entry
+from pipelines.reference import HOME_CURRENCY, Reference
+from pipelines.rollup.calendar import is_unallocated_credit
+from pipelines.rollup.links import with_team
+
+VERSION = 1
+FX_HOLD_DAYS = 7
+AMOUNT = pl.Decimal(38, 18)
+NET = pl.Decimal(38, 12)
+CREDIT_FAMILY, UNKNOWN_FAMILY = "credit", "other"
+STATEMENT = ["source", "account", "billing_period"]
+CHARGE_DAYS = {
+    "usage_on": pl.Date, "team_id": pl.String, "provider": pl.String, "family": pl.String,
+    "currency": pl.String, "source": pl.String, "is_linked": pl.Boolean, "billed": AMOUNT,
+    "effective": AMOUNT, "net_cny": NET,
+}  # fmt: skip
+UNMAPPED = {
+    "usage_on": pl.Date, "provider": pl.String, "service": pl.String, "category": pl.String,
+    "net_cny": NET,
+}  # fmt: skip
+CREDIT_RATES = {
+    "source": pl.String, "account": pl.String, "sub_account": pl.String, "currency": pl.String,
+    "usage_on": pl.Date, "rate": AMOUNT,
+}  # fmt: skip
+UNALLOCATED = {
+    "source": pl.String, "account": pl.String, "sub_account": pl.String, "currency": pl.String,
+    "charge_starts_on": pl.Date, "credit": AMOUNT, "unallocated": AMOUNT,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the statements and credits decide before any day is rolled up.
+
+    statements: (source, account, billing_period) -> snapshot that counts, has_effective.
+    credit_rates: share of a day's positive cost that credits without a service take away.
+    unallocated: one row per credit, with what no positive row could take.
+    """
+
+    statements: pl.DataFrame
+    credit_rates: pl.DataFrame
+    unallocated: pl.DataFrame
+
+
+def ledger(entries: Iterable[Entry], lake: Path) -> Ledger:
+    """Decide re-statements, the cost basis and credits over all visible charge files."""
+    chosen = [e for e in entries if e.family == "charges" and not e.is_copy]
+    statements = winning_statements(chosen)
+    credits = _credits(chosen, lake, statements)
+    if credits.height == 0:
+        return Ledger(
+            statements, pl.DataFrame(schema=CREDIT_RATES), pl.DataFrame(schema=UNALLOCATED)
+        )
+    rates, unallocated = _spread(credits, _positive_days(chosen, lake, statements, credits))
+    return Ledger(statements, rates, unallocated)
+
+
+def winning_statements(entries: Iterable[Entry]) -> pl.DataFrame:
+    """One row per (source, account, billing_period): snapshot (the greatest name), has_effective.
+
+    EffectiveCost is the basis where the statement that counts has it anywhere, else BilledCost.
+    """
+    rows = [
+        (e.source, s["account"], s["billing_period"], e.snapshot, s["has_effective"])
+        for e in entries
+        for s in e.statements
+    ]
+    schema = dict.fromkeys([*STATEMENT, "snapshot"], pl.String) | {"has_effective": pl.Boolean}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    newest = frame.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))
+    return newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any()).sort(STATEMENT)
+
+
+def roll_up(
+    days: dict[date, list[Entry]],
+    lake: Path,
+    book: Ledger,
+    team_spans: pl.DataFrame,
+    reference: Reference,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """charge_days and the unmapped services (family other) of the given days.
+
+    Raises CheckFailed naming currency and day when a rate is missing for more than 7 days.
+    """
+    frames = [_read(day, entry, lake) for day, entries in days.items() for entry in entries]
+    if not frames:
+        return pl.DataFrame(schema=CHARGE_DAYS), pl.DataFrame(schema=UNMAPPED)
+    rows = _counted(pl.concat(frames), book.statements)
+    rows = _with_family(rows, reference)
+    rows = _with_net(rows, book.credit_rates, reference)
+    rows = _with_team(rows, team_spans)
+    keys = ["usage_on", "team_id", "provider", "family", "currency", "source", "is_linked"]
+    charge_days = rows.group_by(keys).agg(pl.col("billed", "effective", "net_cny").sum())
+    unmapped = (
+        rows.filter(pl.col("family") == UNKNOWN_FAMILY)
+        .group_by("usage_on", "provider", "service", category="service_category")
+        .agg(pl.col("net_cny").sum())
+    )
+    return (
+        charge_days.select(*CHARGE_DAYS).sort(keys),
+        unmapped.select(*UNMAPPED).sort("usage_on", "provider", "service", "category"),
+    )
+
+
+def _read(day: date, entry: Entry, lake: Path) -> pl.DataFrame:
+    frame = pl.read_parquet(entry.path(lake, str(day)))
+    return frame.with_columns(
+        billing_period=pl.col("billing_period").cast(pl.String),
+        source=pl.lit(entry.source),
+        snapshot=pl.lit(entry.snapshot),
+        fingerprint=pl.lit(entry.fingerprint),
+    )
+
+
+def _counted(rows: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the statements that count, with cost on the statement's basis."""
+    keyed = statements.with_columns(billing_period=_period(pl.col("billing_period")))
+    rows = rows.with_columns(billing_period=_period(pl.col("billing_period")))
+    rows = rows.join(keyed, on=[*STATEMENT, "snapshot"], maintain_order="left")
+    zero = pl.lit(0, AMOUNT)
+    basis = pl.when("has_effective").then("effective").otherwise("billed")
+    return rows.with_columns(
+        cost=basis.fill_null(zero),
+        billed=pl.col("billed").fill_null(zero),
+        effective=pl.col("effective").fill_null(zero),
+        provider=pl.col("provider").fill_null(""),
+    )
+
+
+def _period(text: pl.Expr) -> pl.Expr:
+    """One spelling of a billing period's start for both sides of the join."""
+    return text.str.slice(0, 19).str.replace("T", " ")
+
+
+def _with_family(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
+    """The family of the first matching rule of services.csv valid on the day, else 'other'."""
+    keys = {
+        "provider": "provider", "service": "service", "resource_type": "resource_type",
+        "sku": "sku", "description": "description", "service_category": "category",
+        "service_subcategory": "subcategory", "charge_category": "charge_category",
+    }  # fmt: skip
+    edges = sorted(
+        {d for c in ("valid_from", "valid_to") for d in reference.services[c].drop_nulls()}
+    )
+    era = pl.sum_horizontal(*(pl.col("usage_on") >= edge for edge in edges)).alias("era")
+    rows = rows.with_columns(era)
+    kinds = rows.group_by([*keys, "era"]).agg(on_day=pl.col("usage_on").min()).rename(keys)
+    kinds = kinds.with_row_index("kind")
+    families = resolve_families(kinds, reference.services)
+    named = kinds.join(families, on="kind", how="left").drop("kind", "on_day")
+    named = named.rename({v: k for k, v in keys.items()})
+    joined = rows.join(
+        named, on=[*keys, "era"], how="left", nulls_equal=True, maintain_order="left"
+    )
+    family = pl.when(is_unallocated_credit()).then(pl.lit(CREDIT_FAMILY)).otherwise("family")
+    return joined.with_columns(family=family.fill_null(UNKNOWN_FAMILY))
+
+
+def resolve_families(kinds: pl.DataFrame, services: pl.DataFrame) -> pl.DataFrame:
+    """kind, family for each kind of charge (provider, service, resource_type, sku, description,
+    category, subcategory, charge_category, on_day); kinds without a rule are left out.
+
+    A rule matches when each of its filled fields does, by LIKE on lower-case text; service and
+    sku (with the description) are matched as words between blanks.
+    """
+    with warehouse.scratch(kinds=kinds, rules=services) as con:
+        return warehouse.frame(
+            con,
+            """
+            with texts as (
+                select kind, on_day,
+                    lower(coalesce(provider, '')) as provider,
+                    ' ' || lower(coalesce(service, '')) || ' ' as service,
+                    lower(coalesce(resource_type, '')) as resource_type,
+                    ' ' || lower(concat_ws(' ', sku, description)) || ' ' as sku,
+                    lower(coalesce(category, '')) as category,
+                    lower(coalesce(subcategory, '')) as subcategory,
+                    lower(coalesce(charge_category, '')) as charge_category
+                from kinds
+            )
+            select k.kind, arg_min(r.family, r.rank) as family
+            from texts k join rules r
+                on (r.provider is null or k.provider like r.provider)
+                and (r.service is null or k.service like r.service)
+                and (r.resource_type is null or k.resource_type like r.resource_type)
+                and (r.sku is null or k.sku like r.sku)
+                and (r.category is null or k.category like r.category)
+                and (r.subcategory is null or k.subcategory like r.subcategory)
+                and (r.charge_category is null or k.charge_category like r.charge_category)
+                and k.on_day >= r.valid_from
+                and (r.valid_to is null or k.on_day < r.valid_to)
+            group by k.kind
+            """,
+        )
+
+
+def _with_net(rows: pl.DataFrame, rates: pl.DataFrame, reference: Reference) -> pl.DataFrame:
+    """net_cny: cost after the day's share of credits, at that day's rate."""
+    zero = pl.lit(0, AMOUNT)
+    rows = rows.join(
+        rates, on=["source", "account", "sub_account", "currency", "usage_on"], how="left",
+        nulls_equal=True, maintain_order="left",
+    )  # fmt: skip
+    is_credit = pl.col("family") == CREDIT_FAMILY
+    taken = pl.when(pl.col("cost") > 0).then(pl.col("cost") * pl.col("rate").fill_null(zero))
+    net = pl.when(is_credit).then(zero).otherwise(pl.col("cost") - taken.otherwise(zero))
+    rows = rows.with_columns(net=net.cast(AMOUNT))
+    rows = rows.join(cny_rates(rows, reference), on=["currency", "usage_on"], maintain_order="left")
+    return rows.with_columns(net_cny=(pl.col("net") * pl.col("cny_per_unit")).cast(NET))
+
+
+def cny_rates(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
+    """currency, usage_on, cny_per_unit for every pair in rows.
+
+    The last rate of a currency holds 7 days past its validity; then CheckFailed names the pair.
+    """
+    pairs = rows.select("currency", "usage_on").unique()
+    home = pairs.filter(pl.col("currency") == HOME_CURRENCY)
+    home = home.with_columns(cny_per_unit=pl.lit(1, AMOUNT))
+    foreign = pairs.filter(pl.col("currency") != HOME_CURRENCY)
+    hold = pl.col("valid_to") + timedelta(days=FX_HOLD_DAYS)
+    is_last = pl.col("valid_from") == pl.col("valid_from").max().over("currency")
+    fx = reference.fx.with_columns(until=pl.when(is_last).then(hold).otherwise("valid_to"))
+    hits = foreign.join(fx, on="currency").filter(
+        (pl.col("usage_on") >= pl.col("valid_from"))
+        & (pl.col("usage_on") < pl.col("until").fill_null(date(9999, 12, 31)))
+    )
+    missing = foreign.join(hits, on=["currency", "usage_on"], how="anti").sort("usage_on")
+    if missing.height:
+        currency, day = missing.row(0)
+        raise CheckFailed(
+            f"There is no CNY rate for {currency} on {day} (a lapsed rate holds {FX_HOLD_DAYS} "
+            f"days): add it to fx.csv; {missing.height} pairs of currency and day are missing."
+        )
+    rate = pl.col("cny_per_unit").cast(AMOUNT)
+    return pl.concat([home, hits.select("currency", "usage_on", rate)])
+
+
+def _with_team(rows: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
+    """The sub-account's team, else the account's, else the account itself is the team."""
+    by_sub = with_team(rows, team_spans, "sub_account", "usage_on")
+    is_linked = by_sub["team_id"].ne_missing(by_sub["sub_account"])
+    by_account = with_team(rows, team_spans, "account", "usage_on")["team_id"]
+    chosen = by_account.zip_with(~is_linked, by_sub["team_id"])
+    return rows.with_columns(team_id=chosen, is_linked=chosen.ne_missing(rows["account"]))
+
+
+def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.DataFrame:
+    """Whole credits without a service: source, account, sub_account, currency, cost, period."""
+    frames = [
+        _read(date.fromisoformat(day), entry, lake).filter(is_unallocated_credit())
+        for entry in entries
+        for day in entry.credit_days
+    ]
+    if not frames:
+        return pl.DataFrame()
+    parts = _counted(pl.concat(frames), statements)
+    keys = ["source", "account", "sub_account", "currency", "fingerprint", "line"]
+    return (
+        parts.group_by(keys)
+        .agg(credit=pl.col("cost").sum(), first_on=pl.col("usage_on").min(), last_on=pl.col("usage_on").max())
+        .filter(pl.col("credit") < 0)
+        .sort(keys)
+        .with_row_index("credit_id")
+    )
+
+
+def _positive_days(
+    entries: list[Entry], lake: Path, statements: pl.DataFrame, credits: pl.DataFrame
+) -> pl.DataFrame:
+    """Positive cost per (source, account, sub_account, currency, usage_on) near the credits."""
+    accounts = credits.select("source", "account").unique()
+    first, last = credits["first_on"].min(), credits["last_on"].max()
+    assert isinstance(first, date) and isinstance(last, date)
+    frames = [
+        _read(date.fromisoformat(day), entry, lake).join(accounts, on=["source", "account"], how="semi")
+        for entry in entries
+        if entry.source in set(accounts["source"])
+        for day in entry.days
+        if first <= date.fromisoformat(day) <= last
+    ]
+    rows = _counted(pl.concat(frames), statements).filter(pl.col("cost") > 0)
+    keys = ["source", "account", "sub_account", "currency", "usage_on"]
+    return rows.group_by(keys).agg(positive=pl.col("cost").sum()).sort(keys)
+
+
+def _spread(credits: pl.DataFrame, positive: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rates per day of the positive rows, and what each credit could not place.
+
+    A credit goes to its sub-account's positive rows in its period; when it names none, or that
+    one has none, to the account's. Days that several credits share give away at most all.
+    """
+    reach = credits.join(
+        positive.rename({"sub_account": "target"}), on=["source", "account", "currency"]
+    ).filter(pl.col("usage_on").is_between("first_on", "last_on"))
+    own = pl.col("sub_account").is_not_null() & pl.col("target").eq_missing(pl.col("sub_account"))
+    reach = reach.with_columns(is_own=own)
+    has_own = pl.col("is_own").any().over("credit_id")
+    reach = reach.filter(pl.col("is_own") | ~has_own)
+    total = pl.col("positive").sum().over("credit_id")
+    wanted = (-pl.col("credit") / total).cast(AMOUNT)
+    one = pl.lit(1, AMOUNT)
+    reach = reach.with_columns(rate=pl.min_horizontal(wanted, one))
+    keys = ["source", "account", "target", "currency", "usage_on"]
+    rates = reach.group_by(keys).agg(
+        rate=pl.col("rate").sum(), positive=pl.col("positive").first()
+    )
+    rates = rates.with_columns(capped=pl.min_horizontal("rate", one))
+    share = reach.join(
+        rates.select(*keys, all_rates="rate", capped="capped"), on=keys, nulls_equal=True
+    ).with_columns(
+        placed=(pl.col("positive") * pl.col("rate") * pl.col("capped") / pl.col("all_rates"))
+    )
+    placed = share.group_by("credit_id").agg(placed=pl.col("placed").cast(AMOUNT).sum())
+    zero = pl.lit(0, AMOUNT)
+    unallocated = credits.join(placed, on="credit_id", how="left").select(
+        "source", "account", "sub_account", "currency",
+        charge_starts_on="first_on",
+        credit="credit",
+        unallocated=(pl.col("credit") + pl.col("placed").fill_null(zero)).round(9).cast(AMOUNT),
+    )  # fmt: skip
+    rates = rates.select(
+        "source", "account", pl.col("target").alias("sub_account"), "currency", "usage_on",
+        rate="capped",
+    )  # fmt: skip
+    order = ["source", "account", "sub_account", "currency", "usage_on"]
+    return rates.sort(order), unallocated.sort(unallocated.columns)
+
+
+def accepted_rows(entry: Entry, statements: pl.DataFrame) -> int:
+    """Rows of a charge file that belong to statements that count."""
+    current = {tuple(r) for r in statements.select(*STATEMENT, "snapshot").rows()}
+    return sum(
+        int(s["rows"])
+        for s in entry.statements
+        if (entry.source, s["account"], s["billing_period"], entry.snapshot) in current
+    )
+
+

@@ -1,0 +1,80 @@
+"""Where things are: environment variables to paths, and nothing else.
+
+Belongs here: reading CLOUDBOUND_* variables and naming the folders and files of a data folder.
+Does not belong here: creating or reading any of them.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.errors import UsageError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+SQL = CHECKOUT / "sql"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One data folder, its reference files and the engine that rolls days up."""
+
+    data: Path
+    reference: Path
+    engine: str = "polars"
+    partitions_start: str = "2023-01-01"
+    member_key: str = ""
+
+    @property
+    def landing(self) -> Path:
+        return self.data / "landing"
+
+    @property
+    def truth(self) -> Path:
+        return self.data / "truth"
+
+    @property
+    def lake(self) -> Path:
+        return self.data / "lake"
+
+    @property
+    def build(self) -> Path:
+        return self.data / "build.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.data / "cloudbound.duckdb"
+
+    @property
+    def report(self) -> Path:
+        return self.data / "report.html"
+
+    @property
+    def lock(self) -> Path:
+        return self.data / "night.lock"
+
+    @property
+    def dagster(self) -> Path:
+        return self.data / "dagster"
+
+
+def from_environment() -> Settings:
+    """Settings from CLOUDBOUND_DATA, _REFERENCE, _ENGINE, _PARTITIONS_START, _MEMBER_KEY.
+
+    Raises UsageError when the reference folder has no definition.toml.
+    """
+    data = Path(os.environ.get("CLOUDBOUND_DATA") or "data").resolve()
+    reference = Path(
+        os.environ.get("CLOUDBOUND_REFERENCE") or CHECKOUT / "data" / "reference"
+    ).resolve()
+    if not (reference / "definition.toml").is_file():
+        raise UsageError(
+            f"No definition.toml in {reference}: "
+            "point CLOUDBOUND_REFERENCE at a folder with the reference files."
+        )
+    return Settings(
+        data=data,
+        reference=reference,
+        engine=os.environ.get("CLOUDBOUND_ENGINE") or "polars",
+        partitions_start=os.environ.get("CLOUDBOUND_PARTITIONS_START") or "2023-01-01",
+        member_key=os.environ.get("CLOUDBOUND_MEMBER_KEY") or "",
+    )

@@ -1,0 +1,237 @@
+"""What every format adapter is made of: the chunk it yields and the ways to read a value.
+
+Belongs here: Format, Chunk, and the parsing of times, decimals, integers and nulls as text.
+Does not belong here: a mapping of any one format, or rules on what a good row is (contracts).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+CHUNK_ROWS = 500_000
+MAX_LINE_BYTES = 16 << 20
+UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+AMOUNT = pl.Decimal(38, 18)
+NULLS = ["", "NULL", "null", "None", "none", "{}", "NaN", "nan", "\\N"]
+
+BROKEN_SCHEMA = {"line": pl.Int64, "reason": pl.String, "row": pl.String}
+
+
+class UnreadableFile(ValueError):
+    """The whole file is rejected; the message says why in a few words."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a source declares about its files."""
+
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a file.
+
+    rows: canonical columns of the family plus line (1-based in the file).
+    raw: the same rows, same order, as they stood in the file (kept only for rejects).
+    broken: line, reason, row of what could not be read as a row at all.
+    """
+
+    rows: pl.DataFrame
+    raw: pl.DataFrame
+    broken: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=BROKEN_SCHEMA))
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Format:
+    """One adapter: how to know the format, what family it feeds, how to read it.
+
+    looks_like gets the path and the first bytes (decompressed) and answers with a reason
+    ("the header has BilledCost and ChargePeriodStart") or None. Bump version whenever read
+    gives other rows for the same bytes: the lake is then rebuilt from landing.
+    """
+
+    name: str
+    family: str
+    version: int
+    looks_like: Callable[[Path, bytes], str | None]
+    read: Callable[[Path, Options], Iterator[Chunk]]
+
+
+def clean(text: pl.Series) -> pl.Series:
+    """Text without surrounding blanks, null for every spelling of null."""
+    stripped = text.cast(pl.String).str.strip_chars()
+    return stripped.set(stripped.is_in(NULLS), None)
+
+
+def to_text(column: pl.Series) -> pl.Series:
+    return clean(column)
+
+
+def to_amount(column: pl.Series) -> pl.Series:
+    """Decimal(38, 18) from numbers or text such as '$10,100.00 ', '-3.5', '(2.10)' or '1e-7'.
+
+    Parentheses are the accountants' minus. Digits beyond the 18th are not representable: such
+    a value becomes null, so that the contract rejects it instead of rounding money.
+    """
+    if column.dtype.is_decimal() or column.dtype.is_integer():
+        return column.cast(AMOUNT, strict=False)
+    text = clean(column)
+    # 20 characters can't hold more than 18 decimals, so the plain parser loses nothing there.
+    if (text.str.len_chars().max() or 0) <= 20:
+        parsed = text.str.to_decimal(scale=18)
+        if parsed.null_count() == text.null_count():
+            return parsed.cast(AMOUNT)
+    return _run(text, _amount)
+
+
+def _amount(text: pl.Expr) -> pl.Expr:
+    bare = text.str.replace_all(r"[,$¥€£\s]", "").str.replace(r"^\((.*)\)$", "-$1")
+    plain = pl.when(bare.str.contains(r"^[+-]?(\d+\.?\d*|\.\d+)$")).then(bare)
+    exact = plain.otherwise(None).str.replace(r"(\.\d*?)0+$", "$1").str.strip_chars_end(".")
+    fits = pl.when(exact.str.contains(r"^[+-]?\d{0,20}(\.\d{0,18})?$")).then(exact)
+    # A float's text (1e-07) carries at most 17 digits; more than 18 decimals can't be meant.
+    scientific = pl.when(bare.str.contains(r"^[+-]?\d+\.?\d*[eE][+-]?\d{1,2}$")).then(bare)
+    return pl.coalesce(
+        fits.otherwise(None).str.to_decimal(scale=18),
+        scientific.otherwise(None).str.to_decimal(scale=18),
+    ).cast(AMOUNT)
+
+
+def to_integer(column: pl.Series) -> pl.Series:
+    """Int64 from numbers or text such as '12', '12.0' or '1,200'; else null."""
+    if column.dtype.is_integer():
+        return column.cast(pl.Int64, strict=False)
+    text = clean(column)
+    parsed = text.cast(pl.Int64, strict=False)
+    if parsed.null_count() == text.null_count():
+        return parsed
+    return text.str.replace_all(",", "").str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
+
+
+def to_float(column: pl.Series) -> pl.Series:
+    return clean(column).cast(pl.Float64, strict=False)
+
+
+def to_boolean(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.Boolean:
+        return column
+    return _run(clean(column).str.to_lowercase(), _boolean)
+
+
+def _boolean(text: pl.Expr) -> pl.Expr:
+    yes, no = text.is_in(["true", "1", "yes", "t", "y"]), text.is_in(["false", "0", "no", "f", "n"])
+    return pl.when(yes).then(True).when(no).then(False).otherwise(None)
+
+
+def to_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
+    """UTC microseconds from timestamps, dates, epochs, or text.
+
+    Text may be ISO with Z or offset, naive (then in `timezone`), a date, or an epoch; an epoch
+    is in s, ms, us or ns, told apart by its magnitude. What is none of these is null. Finer
+    digits than microseconds are cut: a metric of whole days needs no more.
+    """
+    if isinstance(column.dtype, pl.Datetime):
+        zoned = column.cast(pl.Datetime("us", column.dtype.time_zone))
+        if column.dtype.time_zone is None:
+            return _local(zoned, timezone)
+        return zoned.dt.convert_time_zone("UTC")
+    if column.dtype == pl.Date:
+        return _local(column.cast(pl.Datetime("us")), timezone)
+    text = clean(column)
+    for pattern in ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z"):
+        parsed = text.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False)
+        if parsed.null_count() == text.null_count():
+            return parsed.cast(UTC_MICROSECONDS)
+    zoned, naive, epoch = (_run(text, part) for part in (_zoned_text, _naive_text, _epoch))
+    return _first(zoned, _local(naive, timezone), epoch).cast(UTC_MICROSECONDS)
+
+
+def _local(naive: pl.Series, timezone: str) -> pl.Series:
+    there = naive.dt.replace_time_zone(timezone, ambiguous="earliest", non_existent="null")
+    return there.dt.convert_time_zone("UTC")
+
+
+def _iso(text: pl.Expr) -> pl.Expr:
+    iso = text.str.replace(r"^(\d{4})/(\d{2})/(\d{2})", "$1-$2-$3")
+    iso = iso.str.replace(r"^(\d{4}-\d{2}-\d{2}) ", "${1}T").str.replace(r" ?(UTC|z)$", "Z")
+    iso = iso.str.replace(r"^(\d{4}-\d{2}-\d{2})$", "${1}T00:00:00")
+    iso = iso.str.replace(r"(\.\d{6})\d+", "$1")
+    iso = iso.str.replace(r"(T.*[+-]\d{2}):?(\d{2})$", "$1:$2").str.replace(
+        r"(T.*[+-]\d{2})$", "${1}:00"
+    )
+    return iso.str.replace(r"^(.{10}T\d{2}:\d{2})(Z|[+-]\d{2}:\d{2})?$", "$1:00$2")
+
+
+def _zoned_text(text: pl.Expr) -> pl.Expr:
+    return _iso(text).str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f%#z", time_unit="us", time_zone="UTC", strict=False
+    )
+
+
+def _naive_text(text: pl.Expr) -> pl.Expr:
+    return _iso(text).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+
+
+def _epoch(text: pl.Expr) -> pl.Expr:
+    whole = text.str.extract(r"^(\d{9,19})(?:\.\d+)?$", 1).cast(pl.Int64, strict=False)
+    fraction = text.str.extract(r"^\d{9,11}\.(\d{1,6})", 1)
+    fraction = (fraction + "000000").str.slice(0, 6).cast(pl.Int64, strict=False).fill_null(0)
+    micros = (
+        pl.when(whole < 100_000_000_000)
+        .then(whole * 1_000_000 + fraction)
+        .when(whole < 100_000_000_000_000)
+        .then(whole * 1_000)
+        .when(whole < 100_000_000_000_000_000)
+        .then(whole)
+        .otherwise(whole // 1_000)
+    )
+    return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _run(text: pl.Series, build: Callable[[pl.Expr], pl.Expr]) -> pl.Series:
+    return text.to_frame("text").select(build(pl.col("text")).alias("text"))["text"]
+
+
+def _first(*columns: pl.Series) -> pl.Series:
+    return pl.select(pl.coalesce(*columns).alias("first"))["first"]
+
+
+PARSERS: dict[str, Callable[[pl.Series], pl.Series]] = {
+    "text": to_text,
+    "amount": to_amount,
+    "integer": to_integer,
+    "float": to_float,
+    "boolean": to_boolean,
+}
+EMPTY: dict[str, pl.DataType] = {
+    "text": pl.String(),
+    "amount": AMOUNT,
+    "integer": pl.Int64(),
+    "float": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "instant": UTC_MICROSECONDS,
+}
+Mapping = dict[str, tuple[str, ...]]
+
+
+def canonical(raw: pl.DataFrame, mapping: Mapping, timezone: str) -> pl.DataFrame:
+    """Canonical columns of a raw frame by a mapping {column: (kind, raw name, other name...)}.
+
+    The first raw name with a value wins; a name that the file doesn't have is null. The column
+    line is carried over.
+    """
+    columns = [raw["line"]]
+    for name, (kind, *raw_names) in mapping.items():
+        present = [raw[r] for r in raw_names if r in raw.columns]
+        parsed = [
+            to_instant(c, timezone) if kind == "instant" else PARSERS[kind](c) for c in present
+        ]
+        if parsed:
+            columns.append((_first(*parsed) if len(parsed) > 1 else parsed[0]).alias(name))
+        else:
+            columns.append(pl.Series(name, [None] * raw.height, dtype=EMPTY[kind]))
+    return pl.DataFrame(columns)

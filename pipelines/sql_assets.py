@@ -1,0 +1,250 @@
+"""A .sql file as a documented, checked table: parse the header, find what it reads, run it.
+
+Belongs here: the grammar of the header and the execution of one file.
+Does not belong here: Dagster (defs/), connections (warehouse.py), any business rule (the files).
+
+Header, one comment line each, continued by lines that begin with `--   `:
+    -- table: what it is, in a sentence
+    -- grain: what makes a row
+    -- column NAME: what it is (every column of the query, and no other)
+    -- stop: a sentence | a condition that every row must meet, or nothing is published
+    -- warn: a sentence | a condition whose breach is only reported
+A condition that is null is a breach. What the table depends on comes from the parsed query.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipelines import warehouse
+from pipelines.errors import UsageError
+from pipelines.settings import SQL
+
+_LINE = re.compile(r"^-- (table|grain|stop|warn|column ([a-z0-9_]+)): (.+)$")
+_PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
+SQL_SCHEMAS = ("ref", "fact", "journey", "metric", "ops")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition on every row; `stops` tells whether a breach stops the night."""
+
+    sentence: str
+    condition: str
+    stops: bool
+
+    @property
+    def name(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "_", self.sentence.lower()).strip("_")[:80]
+
+
+@dataclass(frozen=True)
+class SqlAsset:
+    """One .sql file, parsed."""
+
+    path: Path
+    schema: str
+    table: str
+    description: str
+    grain: str
+    columns: Mapping[str, str]
+    checks: tuple[Check, ...]
+    query: str
+    parameters: frozenset[str]
+    depends_on: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run of one file did: rows in the table, and breaches per check."""
+
+    rows: int
+    breaches: dict[str, int] = field(default_factory=dict)
+
+
+def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
+    """Read one file; `con` parses its SQL. Raises UsageError naming what its header lacks."""
+    header, query = _split(path)
+    seen: dict[str, str] = {}
+    columns: dict[str, str] = {}
+    checks: list[Check] = []
+    for kind, column, text in header:
+        if column:
+            columns[column] = text
+        elif kind in ("stop", "warn"):
+            sentence, bar, condition = text.partition(" | ")
+            if not bar:
+                raise UsageError(f"{path}: the check {text!r} has no condition after ' | '.")
+            checks.append(Check(sentence.strip(), condition.strip(), kind == "stop"))
+        else:
+            seen[kind] = text
+    for kind in ("table", "grain"):
+        if kind not in seen:
+            raise UsageError(f"{path}: the header has no line '-- {kind}: ...'.")
+    if not columns:
+        raise UsageError(f"{path}: the header documents no column.")
+    schema, table = path.parent.name, path.stem
+    read = dependencies(query, f"{schema}.{table}", path, con)
+    for check in checks:
+        read |= dependencies(f"select {check.condition}", f"{schema}.{table}", path, con)
+    return SqlAsset(
+        path=path,
+        schema=schema,
+        table=table,
+        description=seen["table"],
+        grain=seen["grain"],
+        columns=columns,
+        checks=tuple(checks),
+        query=query,
+        parameters=_bound(query),
+        depends_on=tuple(sorted(read)),
+    )
+
+
+def _split(path: Path) -> tuple[list[tuple[str, str, str]], str]:
+    found: list[tuple[str, str, str]] = []
+    lines = path.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if not line.startswith("--"):
+            return found, "\n".join(lines[number:]).strip().rstrip(";")
+        match = _LINE.match(line)
+        if match:
+            kind, column, text = match.groups()
+            found.append((kind, column or "", text.strip()))
+        elif line.startswith("--   ") and found:
+            kind, column, text = found[-1]
+            found[-1] = (kind, column, f"{text} {line[2:].strip()}")
+        else:
+            raise UsageError(f"{path} line {number + 1}: not a header line: {line}")
+    raise UsageError(f"{path} has a header but no query.")
+
+
+def dependencies(
+    query: str, own: str, path: Path, con: duckdb.DuckDBPyConnection
+) -> set[str]:
+    """schema.table of everything a query reads, from its parse tree.
+
+    A table macro's source ('journey.strata') is a string there: strings that name a table of
+    our schemas count as reads.
+    """
+    row = con.execute("select json_serialize_sql(?::varchar)", [query]).fetchone()
+    assert row is not None
+    tree = json.loads(row[0])
+    if tree.get("error"):
+        raise UsageError(f"{path}: {tree.get('error_message', 'the query does not parse')}")
+    return set(_reads(tree)) - {own}
+
+
+def _reads(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _reads(item)
+    elif isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE" and node.get("schema_name"):
+            yield f"{node['schema_name']}.{node['table_name']}"
+        if node.get("type") == "TABLE_FUNCTION":
+            for text in _strings(node["function"]["arguments"]):
+                schema, dot, _ = text.partition(".")
+                if dot and schema in SQL_SCHEMAS:
+                    yield text
+        for item in node.values():
+            yield from _reads(item)
+
+
+def _strings(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _strings(item)
+    elif isinstance(node, dict):
+        if node.get("kind") == "STRING" and isinstance(node.get("text"), str):
+            yield node["text"]
+        for item in node.values():
+            yield from _strings(item)
+
+
+@cache
+def load_all(root: Path = SQL) -> tuple[SqlAsset, ...]:
+    """Every table file below sql/, in an order in which each comes after what it reads.
+
+    Raises UsageError when files read each other in a circle.
+    """
+    paths = [path for schema in SQL_SCHEMAS for path in sorted((root / schema).glob("*.sql"))]
+    with warehouse.scratch() as con:
+        parsed = {asset.name: asset for asset in (parse(path, con) for path in paths)}
+    ordered: dict[str, SqlAsset] = {}
+    while len(ordered) < len(parsed):
+        ready = [
+            asset
+            for name, asset in parsed.items()
+            if name not in ordered
+            and all(d in ordered for d in asset.depends_on if d in parsed)
+        ]
+        if not ready:
+            rest = ", ".join(sorted(set(parsed) - set(ordered)))
+            raise UsageError(f"These SQL files read each other in a circle: {rest}.")
+        ordered.update((asset.name, asset) for asset in ready)
+    return tuple(ordered.values())
+
+
+def _bound(text: str) -> frozenset[str]:
+    return frozenset(_PARAMETER.findall(text))
+
+
+def run(
+    con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]
+) -> Outcome:
+    """(Re)build the table, document it, and evaluate its checks.
+
+    Raises UsageError when a parameter is missing, the query fails, or the columns that it gives
+    are not exactly the documented ones.
+    """
+    missing = asset.parameters - set(parameters)
+    if missing:
+        raise UsageError(f"{asset.path}: no value for ${', $'.join(sorted(missing))}.")
+    bound = {name: parameters[name] for name in asset.parameters}
+    try:
+        con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
+    except duckdb.Error as error:
+        raise UsageError(f"{asset.path}: {str(error).strip()}") from error
+    _same_columns(con, asset)
+    warehouse.comment(con, asset.name, f"{asset.description} Grain: {asset.grain}", dict(asset.columns))
+    rows = con.execute(f"select count(*) from {asset.name}").fetchone()
+    assert rows is not None
+    return Outcome(rows=rows[0], breaches=evaluate(con, asset.name, asset.checks, parameters))
+
+
+def _same_columns(con: duckdb.DuckDBPyConnection, asset: SqlAsset) -> None:
+    actual = [r[0] for r in con.execute(f"describe {asset.name}").fetchall()]
+    extra, lacking = set(actual) - set(asset.columns), set(asset.columns) - set(actual)
+    if extra or lacking:
+        raise UsageError(
+            f"{asset.path}: undocumented columns {sorted(extra)}, "
+            f"documented but not there {sorted(lacking)}."
+        )
+
+
+def evaluate(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    checks: Iterable[Check],
+    parameters: Mapping[str, Any] | None = None,
+) -> dict[str, int]:
+    """Rows that breach each check (a null condition is a breach)."""
+    breaches = {}
+    for check in checks:
+        bound = {name: (parameters or {})[name] for name in _bound(check.condition)}
+        query = f"select count(*) from {table} where ({check.condition}) is not true"
+        row = con.execute(query, bound or None).fetchone()
+        assert row is not None
+        breaches[check.name] = row[0]
+    return breaches

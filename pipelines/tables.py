@@ -1,0 +1,437 @@
+"""The documented tables that Python fills: facts, reference and operations.
+
+Belongs here: name, sentence, grain, columns and checks of each table that no .sql file makes.
+Does not belong here: how they are filled (rollup/, night.py), tables made by SQL (their header).
+"""
+
+from dataclasses import dataclass
+
+from pipelines.sql_assets import Check
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a .sql header says, for a table that Python fills."""
+
+    name: str
+    description: str
+    grain: str
+    columns: dict[str, str]
+    checks: tuple[Check, ...] = ()
+
+
+def _stop(sentence: str, condition: str) -> Check:
+    return Check(sentence, condition, stops=True)
+
+
+def _warn(sentence: str, condition: str) -> Check:
+    return Check(sentence, condition, stops=False)
+
+
+_TOKENS = {
+    "input_tokens": "Input tokens of the accepted requests, cached ones included.",
+    "cached_tokens": "Of those, tokens served from the prompt cache.",
+    "output_tokens": "Output tokens of the accepted requests.",
+}
+
+MEMBER_DAYS = Table(
+    "fact.member_days",
+    "Requests on the plan by member and business day, each counted once per (source, request id).",
+    "usage_on, team_id, member_id",
+    {
+        "usage_on": "Business day of requested_at in the operating zone.",
+        "team_id": "Team that the source's id belonged to on that day.",
+        "member_id": "Member within the team, '' where the source names none.",
+        "accepted": "Requests on the plan with status ok.",
+        "refused_5h": "Requests refused by the 5-hour quota.",
+        "refused_week": "Requests refused by the weekly quota.",
+        "refused_month": "Requests refused by the monthly quota.",
+        "refused_other": "Requests refused by a quota that the source doesn't name.",
+        "throttled": "Requests refused by a rate limit, not by a quota.",
+        "failed": "Requests that failed.",
+        "off_plan": "Requests with a pay-as-you-go key: never activity on the plan.",
+        **_TOKENS,
+    },
+    (
+        _stop("every member day has a team and a day", "team_id is not null and usage_on is not null"),
+        _stop("counts are not negative", "accepted >= 0 and failed >= 0 and off_plan >= 0"),
+        _stop("cached tokens are part of the input", "cached_tokens <= input_tokens"),
+    ),
+)
+USAGE_DAYS = Table(
+    "fact.usage_days",
+    "Requests on the plan by team, model, task and business day, with what their tokens cost.",
+    "usage_on, team_id, model, task",
+    {
+        "usage_on": "Business day of requested_at in the operating zone.",
+        "team_id": "Team that the source's id belonged to on that day.",
+        "model": "Model that served the request.",
+        "task": "Task as the source names it, 'unclassified' where it names none.",
+        "accepted": "Requests on the plan with status ok.",
+        "refused": "Requests refused by any quota.",
+        **_TOKENS,
+        "inference_cny": "Tokens at the dated price of models.csv, by input length; 0 without a price.",
+    },
+    (
+        _warn(
+            "every model has a price",
+            "inference_cny > 0 or accepted = 0 or input_tokens + output_tokens = 0",
+        ),
+    ),
+)
+CHARGE_DAYS = Table(
+    "fact.charge_days",
+    "Every accepted charge by team, provider, family and business day: workloads and all the rest.",
+    "usage_on, team_id, provider, family, currency, source, is_linked",
+    {
+        "usage_on": "Business day of usage; a longer charge is split into equal parts.",
+        "team_id": "Team of the sub-account, else of the account, else the account itself.",
+        "provider": "Provider as the export names it.",
+        "family": "deploy, storage, database, observability (workloads), or plan_fee, "
+        "model_inference, support, tax, network, credit, other and so on.",
+        "currency": "Billing currency.",
+        "source": "Landing source of the export.",
+        "is_linked": "Whether an account link named the team.",
+        "billed": "BilledCost in the billing currency, exact.",
+        "effective": "EffectiveCost in the billing currency, exact.",
+        "net_cny": "Cost on the statement's basis, less credits without a service, in CNY.",
+    },
+    (_stop("every charge day has an amount", "billed is not null and net_cny is not null"),),
+)
+SUBSCRIPTIONS = Table(
+    "fact.subscriptions",
+    "Events of the plan, one per (source, event id).",
+    "source, event_id",
+    {
+        "source": "Landing source.",
+        "event_id": "The source's id of the event.",
+        "team_id": "Team that the source's id belonged to on that day.",
+        "plan": "Plan as the source names it.",
+        "event": "started, renewed, upgraded, downgraded, cancelled, ended, refunded or payment_failed.",
+        "occurred_at": "When it happened (UTC).",
+        "occurred_on": "Its business day.",
+        "period_start_on": "Business day on which the paid period starts.",
+        "period_end_on": "Business day on which it ends (exclusive).",
+        "list_amount": "List price.",
+        "net_amount": "Price paid.",
+        "currency": "Currency of both.",
+        "promotion": "Promotion as the source names it.",
+        "file": "File that fed the row.",
+        "line": "Line of that file.",
+    },
+)
+TEAMS = Table(
+    "fact.teams",
+    "What the directory knows of a team.",
+    "team_id",
+    {
+        "team_id": "The team.",
+        "region": "Region, as domestic or global.",
+        "industry": "Industry.",
+        "channel": "Acquisition channel.",
+        "opened_at": "When the account was opened (UTC).",
+    },
+)
+ASSIGNMENTS = Table(
+    "fact.assignments",
+    "Assignments of teams to the arms of experiments, the first one per team and experiment.",
+    "team_id, experiment",
+    {
+        "team_id": "The team.",
+        "experiment": "Name of the experiment.",
+        "arm": "Arm that the team was assigned to.",
+        "assigned_at": "When (UTC).",
+    },
+)
+CHANNEL_COSTS = Table(
+    "fact.channel_costs",
+    "What each acquisition channel cost in a month.",
+    "month_on, channel, currency",
+    {
+        "month_on": "First day of the month.",
+        "channel": "Acquisition channel.",
+        "spend": "Cost in the currency.",
+        "currency": "Currency.",
+    },
+)
+TEAM_SPANS = Table(
+    "ref.team_spans",
+    "Which team a source's id belongs to, day by day: account links resolved on both clocks.",
+    "source, source_id, from_on",
+    {
+        "source": "Landing source whose ids these are.",
+        "source_id": "The source's id.",
+        "team_id": "The team.",
+        "from_on": "First business day.",
+        "to_on": "Day after the last, null while it holds.",
+    },
+)
+COVERAGE = Table(
+    "ref.coverage",
+    "From which day each charge source's history reaches: its earliest charge day.",
+    "source",
+    {"source": "Landing source.", "starts_on": "First business day with a charge."},
+)
+CLOCK = Table(
+    "ops.clock",
+    "The two clocks of the print: data (as-of) and knowledge (known-at).",
+    "one row",
+    {
+        "as_of": "A, exclusive.",
+        "known_at": "K; null = everything recorded.",
+        "data_complete_on": "C = A - lag - window, the last decidable day.",
+        "last_request_on": "Newest business day with a request.",
+        "last_charge_on": "Newest business day with a charge.",
+        "definition": "Hash of the definition.",
+        "reference": "Hash of the reference files.",
+    },
+)
+DEFINITION = Table(
+    "ops.definition",
+    "Every parameter of the metric behind these numbers.",
+    "name",
+    {"definition": "Hash.", "name": "Parameter.", "value": "Its value, as text."},
+)
+FILES = Table(
+    "ops.files",
+    "What became of the rows of each delivered file: they always add up.",
+    "file",
+    {
+        "file": "Source and name of the file below landing.",
+        "source": "Landing source.",
+        "family": "requests, subscriptions, charges, account_links and so on; unknown when unreadable.",
+        "format": "Adapter that read it.",
+        "because": "Why that adapter.",
+        "snapshot": "Snapshot folder of a charge source.",
+        "sha256": "Hash of its bytes.",
+        "fingerprint": "Name of its rows in the lake.",
+        "rows_read": "Rows in the file.",
+        "accepted": "Rows that count.",
+        "rejected": "Rows that can't be used, see ops.rejects.",
+        "superseded": "Rows of a statement that a newer snapshot replaced, or of an older event.",
+        "duplicate": "Rows delivered before, in this file or another.",
+        "loaded_at": "When the file was recorded (UTC).",
+    },
+    (
+        _stop(
+            "rows read are accepted, rejected, superseded or duplicate",
+            "rows_read = accepted + rejected + superseded + duplicate",
+        ),
+        _stop("no count is negative", "least(accepted, rejected, superseded, duplicate) >= 0"),
+        _warn("every file could be read", "family <> 'unknown'"),
+        _warn("no row was rejected", "rejected = 0"),
+    ),
+)
+REJECTS = Table(
+    "ops.rejects",
+    "Rows that the metric can't use, each with its reason.",
+    "file, line, reason",
+    {
+        "file": "Source and name of the file.",
+        "line": "Line or row number in it, 0 for the whole file.",
+        "reason": "Why.",
+        "row": "The row as it stood, as JSON text.",
+    },
+)
+UNALLOCATED_CREDITS = Table(
+    "ops.unallocated_credits",
+    "Credits without a service, and what no positive row of their account and period could take.",
+    "source, account, sub_account, currency, charge_starts_on, credit",
+    {
+        "source": "Landing source.",
+        "account": "Billing account.",
+        "sub_account": "Sub-account, when the credit names one.",
+        "currency": "Currency.",
+        "charge_starts_on": "First day of the credit's charge period.",
+        "credit": "The credit (negative).",
+        "unallocated": "What is left of it.",
+    },
+    (_stop("a credit is not spread twice", "unallocated between credit - 0.000001 and 0.000001"),),
+)
+UNMAPPED_SERVICES = Table(
+    "ops.unmapped_services",
+    "Services that services.csv doesn't know: they count as family other, never as a workload.",
+    "provider, service, category",
+    {
+        "provider": "Provider.",
+        "service": "Service name.",
+        "category": "Service category of the export.",
+        "net_cny": "Net of all days.",
+    },
+    (_warn("no unknown service costs anything", "net_cny = 0"),),
+)
+MONEY = Table(
+    "ops.money",
+    "Money in the accepted charge rows against money in the facts, to the last digit.",
+    "source, currency",
+    {
+        "source": "Landing source.",
+        "currency": "Currency.",
+        "billed_in": "Sum of BilledCost of the rows that count.",
+        "billed": "Sum of billed in fact.charge_days.",
+        "effective_in": "Sum of EffectiveCost of the rows that count.",
+        "effective": "Sum of effective in fact.charge_days.",
+    },
+    (
+        _stop(
+            "money in is money in the facts, exactly",
+            "billed_in = billed and effective_in = effective",
+        ),
+    ),
+)
+BUILT_DAYS = Table(
+    "ops.built_days",
+    "What each day of facts was built from; a night rebuilds only days whose fingerprint changed.",
+    "family, usage_on",
+    {
+        "family": "requests or charges.",
+        "usage_on": "Business day.",
+        "fingerprint": "Hash over the day's lake files and everything else that decides its rows.",
+    },
+)
+KEPT_DAYS = Table(
+    "ops.kept_days",
+    "Request rows of each lake file that survived de-duplication.",
+    "usage_on, fingerprint",
+    {
+        "usage_on": "Business day.",
+        "fingerprint": "Name of the file's rows in the lake.",
+        "kept": "Rows kept.",
+    },
+)
+UNMAPPED_DAYS = Table(
+    "ops.unmapped_days",
+    "Charges of services that services.csv doesn't know, by day.",
+    "usage_on, provider, service, category",
+    {
+        "usage_on": "Business day.",
+        "provider": "Provider.",
+        "service": "Service name.",
+        "category": "Service category of the export.",
+        "net_cny": "Net of the day.",
+    },
+)
+RUNS = Table(
+    "ops.runs",
+    "Every published night.",
+    "run_id",
+    {
+        "run_id": "Id of the run.",
+        "as_of": "A.",
+        "known_at": "K; null = everything recorded.",
+        "definition": "Hash of the definition.",
+        "started_at": "When it started (UTC).",
+        "published_at": "When it was published (UTC).",
+        "files": "Files in landing that it saw.",
+        "tables_changed": "Journey and metric tables whose rows differ from the print before.",
+    },
+)
+PRINTS = Table(
+    "ops.prints",
+    "What each night printed per closed cohort.",
+    "run_id, week_on, horizon_days",
+    {
+        "run_id": "Id of the run.",
+        "printed_at": "When (UTC).",
+        "as_of": "A.",
+        "known_at": "K; null = everything recorded.",
+        "definition": "Hash of the definition.",
+        "week_on": "Cohort: Monday of the ISO week of T0.",
+        "horizon_days": "h.",
+        "mature_teams": "Teams of the cohort seen for h days.",
+        "mature_moved": "Of those, moved within h.",
+        "mature_share": "mature_moved / mature_teams.",
+    },
+)
+HASHES = Table(
+    "ops.table_hashes",
+    "Content hash of every journey and metric table of this print.",
+    "name",
+    {"name": "Table.", "hash": "Equal rows, equal hash."},
+)
+REFERENCE = {
+    "fx": Table(
+        "ref.fx",
+        "CNY per unit of a currency.",
+        "currency, valid_from",
+        {
+            "currency": "Currency.",
+            "valid_from": "First day.",
+            "valid_to": "Day after the last.",
+            "cny_per_unit": "CNY for one unit.",
+            "source": "Where the rate is from.",
+        },
+    ),
+    "plans": Table(
+        "ref.plans",
+        "Prices and quotas of the plans.",
+        "plan, valid_from",
+        {
+            "plan": "Plan.",
+            "valid_from": "First day.",
+            "valid_to": "Day after the last.",
+            "list_cny": "List price a month.",
+            "first_month_cny": "Price of the first month.",
+            "requests_5h": "Requests in any 5 hours.",
+            "requests_week": "Requests a week from Monday 00:00 UTC+8.",
+            "requests_month": "Requests a month from the subscription day 00:00 UTC+8.",
+            "source": "Where the facts are from.",
+        },
+    ),
+    "models": Table(
+        "ref.models",
+        "Token prices by model and input length.",
+        "model, valid_from, min_input_tokens",
+        {
+            "model": "Model, matched without case.",
+            "valid_from": "First day.",
+            "valid_to": "Day after the last.",
+            "min_input_tokens": "Input longer than this (0: any).",
+            "max_input_tokens": "Input up to this.",
+            "currency": "Currency of the prices.",
+            "input_per_million": "Price of a million fresh input tokens.",
+            "cached_per_million": "Price of a million cached input tokens.",
+            "output_per_million": "Price of a million output tokens.",
+            "source": "Where the price is from.",
+        },
+    ),
+    "services": Table(
+        "ref.services",
+        "Which family a charge belongs to: the first rule whose filled fields all match.",
+        "rank",
+        {
+            "rank": "Order of the rules.",
+            "provider": "Pattern of the provider.",
+            "service": "Pattern of the service name, between blanks.",
+            "resource_type": "Pattern of the resource type.",
+            "sku": "Pattern of SKU and description, between blanks.",
+            "category": "Pattern of the service category.",
+            "subcategory": "Pattern of the service subcategory.",
+            "charge_category": "Pattern of the charge category.",
+            "family": "Family of the charge.",
+            "valid_from": "First day.",
+            "valid_to": "Day after the last.",
+            "source": "Where the rule is from.",
+        },
+    ),
+    "chips": Table(
+        "ref.chips",
+        "Cost scenarios of the accelerators.",
+        "chip",
+        {
+            "chip": "Accelerator.",
+            "hour_cny": "CNY an hour.",
+            "output_tokens_per_second": "Output tokens a second at full load.",
+            "utilisation": "Share of the time at load.",
+            "source": "Where the figures are from.",
+        },
+    ),
+}
+ALL: dict[str, Table] = {
+    t.name: t
+    for t in (
+        MEMBER_DAYS, USAGE_DAYS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
+        TEAM_SPANS, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
+        UNMAPPED_SERVICES, MONEY, BUILT_DAYS, KEPT_DAYS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
+    )
+}  # fmt: skip

@@ -1,0 +1,212 @@
+"""The only module that opens DuckDB: the private build file and the published file.
+
+Belongs here: connecting, writing frames whole or by day, macros, publishing, the safe session.
+Does not belong here: what any table means (sql/, pipelines/tables.py).
+
+One writer or many readers per file, across processes: a night writes the private build file and
+publishes a copy of it by os.replace, so readers never wait and never see half a night.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from pipelines.errors import UsageError
+from pipelines.settings import SQL
+
+# Analysts' older clients open files of this version; drop when they are all on DuckDB 2.
+STORAGE_VERSION = "v1.5.0"
+SCHEMAS = ("ref", "fact", "journey", "metric", "ops")
+
+
+@contextmanager
+def build(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The private build file, made when it is not there.
+
+    Raises UsageError when another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config = {
+        "storage_compatibility_version": STORAGE_VERSION,
+        "temp_directory": str(path.parent / ".spill"),
+        "memory_limit": os.environ.get("CLOUDBOUND_MEMORY") or "75%",
+    }
+    try:
+        con = duckdb.connect(str(path), config=config)
+    except duckdb.IOException as error:
+        raise UsageError(
+            f"{path} is held by another process, so this night can't write: {_first_line(error)}"
+        ) from None
+    try:
+        con.execute("set timezone = 'UTC'")
+        for schema in SCHEMAS:
+            con.execute(f"create schema if not exists {schema}")
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only session on the published file that can reach nothing else.
+
+    Raises UsageError when nothing has been published yet.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no published file {path}: run cloudbound nightly (or demo).")
+    config = {"enable_external_access": "false", "autoinstall_known_extensions": "false"}
+    try:
+        con = duckdb.connect(str(path), read_only=True, config=config)
+    except duckdb.Error as error:
+        raise UsageError(f"{path} can't be opened: {_first_line(error)}") from None
+    try:
+        con.execute("set timezone = 'UTC'")
+        con.execute("set lock_configuration = true")
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def scratch(**frames: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory session that sees the given frames as tables."""
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        for name, rows in frames.items():
+            con.register(name, rows.to_arrow())
+        yield con
+
+
+def frame(con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> pl.DataFrame:
+    """A query's rows as a polars frame."""
+    return con.sql(query, params=parameters).pl()
+
+
+def exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    schema, _, name = table.partition(".")
+    found = con.execute(
+        "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
+        [schema, name],
+    ).fetchone()
+    return found is not None
+
+
+def replace_table(con: duckdb.DuckDBPyConnection, table: str, rows: pl.DataFrame) -> int:
+    """The table holds exactly these rows afterwards."""
+    con.register("incoming", rows.to_arrow())
+    try:
+        con.execute(f"create or replace table {table} as select * from incoming")
+    finally:
+        con.unregister("incoming")
+    return rows.height
+
+
+def replace_days(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    days: Iterable[date],
+    rows: pl.DataFrame,
+    more: str = "true",
+) -> None:
+    """On these days (and where `more` holds) the table has exactly these rows afterwards.
+
+    The caller wraps several of them into one transaction, so that a day is never half new.
+    """
+    con.register("incoming", rows.to_arrow())
+    try:
+        con.execute(f"create table if not exists {table} as select * from incoming limit 0")
+        con.execute(
+            f"delete from {table} where usage_on in (select unnest(?::date[])) and {more}",
+            [list(days)],
+        )
+        con.execute(f"insert into {table} by name select * from incoming")
+    finally:
+        con.unregister("incoming")
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.execute("begin transaction")
+    try:
+        yield
+    except BaseException:
+        con.execute("rollback")
+        raise
+    con.execute("commit")
+
+
+def comment(
+    con: duckdb.DuckDBPyConnection, table: str, description: str, columns: dict[str, str]
+) -> None:
+    """COMMENT ON the table and each column (a replaced table has lost them)."""
+    con.execute(f"comment on table {table} is {_literal(description)}")
+    for column, text in columns.items():
+        con.execute(f'comment on column {table}."{column}" is {_literal(text)}')
+
+
+_OUR_TABLE = re.compile(r"\b(?:from|join) (?:ref|fact|journey|metric|ops)\.")
+
+
+def install_macros(
+    con: duckdb.DuckDBPyConnection, over_tables: bool, folder: Path = SQL / "macros"
+) -> list[str]:
+    """Create the folder's macros, with their header's sentence as COMMENT.
+
+    DuckDB looks for a macro's tables when it is made: those over our own tables are made last.
+    """
+    names = []
+    for path in sorted(folder.glob("*.sql")):
+        text = path.read_text("utf-8")
+        if bool(_OUR_TABLE.search(text.partition("create or replace")[2])) != over_tables:
+            continue
+        con.execute(text)
+        sentences = [
+            line.removeprefix("-- macro:").strip()
+            for line in text.splitlines()
+            if line.startswith("-- macro:")
+        ]
+        kind = "macro table" if " as table" in text.lower() else "macro"
+        con.execute(f"comment on {kind} {path.stem} is {_literal(' '.join(sentences))}")
+        names.append(path.stem)
+    return names
+
+
+def publish(build_file: Path, target: Path) -> None:
+    """Copy the checkpointed build file beside the target and put it in place in one step."""
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    shutil.copyfile(build_file, partial)
+    with partial.open("rb") as handle:
+        os.fsync(handle.fileno())
+    os.replace(partial, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def content_hash(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """A hash of a table's rows in any order: equal rows, equal hash."""
+    row = con.execute(
+        f"select count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::hugeint), 0) "
+        f"from {table} t"
+    ).fetchone()
+    assert row is not None
+    return f"{row[0]}-{row[1]:x}-{row[2]:x}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

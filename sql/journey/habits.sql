@@ -1,0 +1,77 @@
+-- table: T0, the day on which the plan became part of how a team works.
+-- grain: team_id
+-- column team_id: The team.
+-- column integrated_on: T0, the first day whose trailing window holds enough active days, in
+--   enough ISO weeks, by enough members. Never backdated.
+-- column active_members: Members with an accepted request in the 28 days up to T0.
+-- stop: the habit needs its active days | integrated_on >= (
+--   select min(usage_on) from journey.active_days) + $habit_active_days - 1
+with
+
+-- Trailing window, today included: how many active days, in how many ISO weeks.
+windows as (
+    select
+        team_id,
+        usage_on,
+        count(*) over last_days as active_days,
+        count(distinct iso_week_on) over last_days as iso_weeks
+    from journey.active_days
+    window last_days as (
+        partition by team_id order by usage_on
+        range between to_days($habit_window_days - 1) preceding and current row
+    )
+),
+
+candidates as (
+    select
+        team_id,
+        usage_on
+    from windows
+    where active_days >= $habit_active_days and iso_weeks >= $habit_iso_weeks
+),
+
+-- A member counts with an accepted request on an active day of the window.
+member_counts as (
+    select
+        candidates.team_id,
+        candidates.usage_on,
+        count(distinct member_days.member_id) as members
+    from candidates
+    inner join journey.active_days as active_days
+        on
+            candidates.team_id = active_days.team_id
+            and active_days.usage_on
+            between candidates.usage_on - $habit_window_days + 1 and candidates.usage_on
+    inner join fact.member_days as member_days
+        on
+            active_days.team_id = member_days.team_id
+            and active_days.usage_on = member_days.usage_on
+            and member_days.accepted > 0
+    where $habit_min_members > 1
+    group by candidates.team_id, candidates.usage_on
+),
+
+integrated as (
+    select
+        candidates.team_id,
+        min(candidates.usage_on) as integrated_on
+    from candidates
+    left join member_counts
+        on
+            candidates.team_id = member_counts.team_id
+            and candidates.usage_on = member_counts.usage_on
+    where $habit_min_members <= 1 or member_counts.members >= $habit_min_members
+    group by candidates.team_id
+)
+
+select
+    integrated.team_id,
+    integrated.integrated_on,
+    count(distinct member_days.member_id) as active_members
+from integrated
+left join fact.member_days as member_days
+    on
+        integrated.team_id = member_days.team_id
+        and member_days.usage_on between integrated.integrated_on - 27 and integrated.integrated_on
+        and member_days.accepted > 0
+group by integrated.team_id, integrated.integrated_on

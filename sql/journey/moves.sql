@@ -1,0 +1,67 @@
+-- table: When each subscriber's sustained workload began, and what its past says.
+-- grain: team_id
+-- column team_id: The team.
+-- column moved_on: First qualifying day on or after S; null while there is none.
+-- column is_native: Whether a qualifying day lies in the look-back before S.
+-- column was_on_cloud: Whether a qualifying day lies before the look-back.
+-- column has_full_lookback: Whether the export's billing history reaches back to S - look-back.
+-- stop: nobody moves before S | moved_on is null or moved_on >= (
+--   select min(subscribed_on) from journey.subscribers)
+with
+
+-- A qualifying day of a team that was absorbed is decided only when its whole window is its own.
+decided_days as (
+    select
+        q.team_id,
+        q.usage_on
+    from journey.qualifying_days as q
+    left join journey.merges as merges on q.team_id = merges.team_id
+    where merges.merged_on is null or q.usage_on <= merges.merged_on - $qualifying_window_days
+),
+
+moved as (
+    select
+        subscribers.team_id,
+        min(q.usage_on) filter (where q.usage_on >= subscribers.subscribed_on) as moved_on,
+        coalesce(bool_or(
+            q.usage_on
+            between subscribers.subscribed_on - $lookback_days and subscribers.subscribed_on - 1
+        ), false) as is_native,
+        coalesce(
+            bool_or(q.usage_on < subscribers.subscribed_on - $lookback_days), false
+        ) as was_on_cloud
+    from journey.subscribers as subscribers
+    left join decided_days as q on subscribers.team_id = q.team_id
+    group by subscribers.team_id
+),
+
+-- History is a property of the export: of those that bill the team, the one that starts last;
+-- for a team that none bills yet, the one that starts first.
+own_history as (
+    select
+        charge_days.team_id,
+        max(coverage.starts_on) as starts_on
+    from (select distinct team_id, source from fact.charge_days) as charge_days
+    inner join ref.coverage as coverage on charge_days.source = coverage.source
+    group by charge_days.team_id
+),
+
+any_history as (
+    select min(starts_on) as starts_on
+    from ref.coverage
+)
+
+select
+    moved.team_id,
+    moved.moved_on,
+    moved.is_native,
+    moved.was_on_cloud,
+    coalesce(
+        coalesce(own_history.starts_on, any_history.starts_on)
+        <= subscribers.subscribed_on - $lookback_days,
+        false
+    ) as has_full_lookback
+from moved
+inner join journey.subscribers as subscribers on moved.team_id = subscribers.team_id
+left join own_history on moved.team_id = own_history.team_id
+cross join any_history

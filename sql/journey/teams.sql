@@ -1,0 +1,201 @@
+-- table: One row per team: its clock, its state, its outcome, and the clause that decided. Every
+--   number of the metric is a count over this table.
+-- grain: team_id
+-- column team_id: The team.
+-- column definition: Hash of the definition that made this row.
+-- column subscribed_at: Moment of the first paid subscription event (UTC); null for a team that never paid.
+-- column subscribed_on: S, its business day.
+-- column first_request_on: First day with any request on the plan, accepted or not.
+-- column integrated_on: T0, first day of the habit; null while there is none.
+-- column state_at_t0: native, pre_habit, unknown, dormant or new; null without T0 or when T0 is
+--   after the data-complete day.
+-- column moved_on: First qualifying day on or after S.
+-- column moved_after_t0_on: W, moved_on when it is after T0.
+-- column known_on: First as-of day on which moved_on is decided.
+-- column first_workload_on: First billable workload day, sustained or not.
+-- column deploy_on: First day of the family deploy above the billable threshold.
+-- column storage_on: The same for storage.
+-- column database_on: The same for databases.
+-- column observability_on: The same for observability.
+-- column churned_on: First day without the plan after which the gap outlasts the grace.
+-- column after_churn: Whether the team moved on or after churned_on.
+-- column merged_on: Day from which the team's rows belong to another team.
+-- column merged_into: That other team.
+-- column merged_into_native: Whether that other team was a standing customer.
+-- column censored_on: Last day on which a move of this team could be decided: the data-complete
+--   day, or merged_on less the window.
+-- column is_native: Standing customer before S.
+-- column has_full_lookback: Whether the billing history reaches back far enough before S.
+-- column is_headline: Whether the team is in the headline population: new or dormant, at risk for a day.
+-- column days: Days from T0 to W or to censored_on, whichever is first; null outside the population.
+-- column moved: Whether W came by censored_on; null outside the population.
+-- column potential_days: Days from T0 to censored_on; null outside the population.
+-- column is_itt: Whether the team is in the intention-to-treat population: subscribed, neither
+--   native nor unknown, S by the data-complete day.
+-- column itt_days: Days from S to moved_on or censored_on; null outside that population.
+-- column itt_moved: Whether moved_on came by censored_on; null outside that population.
+-- column itt_potential_days: Days from S to censored_on; null outside that population.
+-- column week_on: Monday of the ISO week of T0: the cohort.
+-- column plan: Plan at T0.
+-- column team_class: solo, small, mid or large at T0.
+-- column region: Region of the team.
+-- column industry: Industry of the team.
+-- column channel: Acquisition channel of the team.
+-- column model_mix: Models in use at T0.
+-- column task_mix: Main task at T0.
+-- column why: The clause that decided, as a code: see docs/metric.md.
+-- stop: one row per team | (select count(*) = count(distinct t.team_id) from journey.teams as t)
+-- stop: T0 is not before S | integrated_on is null or integrated_on >= subscribed_on
+-- stop: W is after T0 | moved_after_t0_on is null or moved_after_t0_on > integrated_on
+-- stop: every integrated team up to C has exactly one state | (state_at_t0 is not null)
+--   = (integrated_on is not null and integrated_on <= $data_complete_on)
+-- stop: no non-converter is dropped | coalesce(is_headline, false) = coalesce(
+--   state_at_t0 in ('new', 'dormant') and censored_on - integrated_on >= 1, false)
+-- stop: a move counts only when decided | moved is null or not moved
+--   or moved_after_t0_on <= censored_on
+with
+
+everyone as (
+    select team_id from journey.subscribers
+    union
+    select team_id from fact.member_days
+    union
+    select team_id from fact.charge_days
+    union
+    select team_id from fact.teams
+),
+
+first_requests as (
+    select
+        team_id,
+        min(usage_on) as first_request_on
+    from fact.member_days
+    where
+        usage_on < $as_of
+        and accepted + refused_5h + refused_week + refused_month + refused_other
+        + throttled + failed > 0
+    group by team_id
+),
+
+-- A move near a merge could not have been decided from the absorbed team's own rows.
+clocks as (
+    select
+        everyone.team_id,
+        subscribers.subscribed_at,
+        subscribers.subscribed_on,
+        subscribers.first_plan,
+        subscribers.churned_on,
+        habits.integrated_on,
+        moves.moved_on,
+        moves.is_native,
+        moves.was_on_cloud,
+        moves.has_full_lookback,
+        merges.merged_on,
+        merges.merged_into,
+        least(
+            $data_complete_on,
+            coalesce(merges.merged_on - $qualifying_window_days, $data_complete_on)
+        )::date as censored_on
+    from everyone
+    left join journey.subscribers as subscribers on everyone.team_id = subscribers.team_id
+    left join journey.habits as habits on everyone.team_id = habits.team_id
+    left join journey.moves as moves on everyone.team_id = moves.team_id
+    left join journey.merges as merges on everyone.team_id = merges.team_id
+),
+
+-- Exactly one state at T0, in this order of precedence.
+states as (
+    select
+        *,
+        case
+            when integrated_on is null or integrated_on > $data_complete_on then null
+            when is_native then 'native'
+            when coalesce(moved_on <= integrated_on, false) then 'pre_habit'
+            when not has_full_lookback then 'unknown'
+            when was_on_cloud then 'dormant'
+            else 'new'
+        end as state_at_t0,
+        -- W is null, not false, for a team that never moved: never write "not (W <= T0)".
+        case when moved_on > integrated_on then moved_on end as moved_after_t0_on
+    from clocks
+),
+
+populations as (
+    select
+        *,
+        coalesce(
+            state_at_t0 in ('new', 'dormant') and censored_on - integrated_on >= 1, false
+        ) as is_headline,
+        coalesce(
+            subscribed_on <= censored_on and not is_native and has_full_lookback, false
+        ) as is_itt,
+        coalesce(moved_after_t0_on <= censored_on, false) as has_moved,
+        coalesce(moved_on <= censored_on, false) as has_moved_since_s
+    from states
+)
+
+select
+    p.team_id,
+    $definition::varchar as definition,
+    p.subscribed_at,
+    p.subscribed_on,
+    first_requests.first_request_on,
+    p.integrated_on,
+    p.state_at_t0,
+    p.moved_on,
+    p.moved_after_t0_on,
+    (p.moved_on + $qualifying_window_days + $lag_days)::date as known_on,
+    adoption.first_workload_on,
+    adoption.deploy_on,
+    adoption.storage_on,
+    adoption.database_on,
+    adoption.observability_on,
+    p.churned_on,
+    coalesce(p.moved_on >= p.churned_on, false) as after_churn,
+    p.merged_on,
+    p.merged_into,
+    coalesce(survivor.is_native, false) as merged_into_native,
+    p.censored_on,
+    coalesce(p.is_native, false) as is_native,
+    coalesce(p.has_full_lookback, false) as has_full_lookback,
+    p.is_headline,
+    case
+        when p.is_headline and p.has_moved then p.moved_after_t0_on - p.integrated_on
+        when p.is_headline then p.censored_on - p.integrated_on
+    end as days,
+    case when p.is_headline then p.has_moved end as moved,
+    case when p.is_headline then p.censored_on - p.integrated_on end as potential_days,
+    p.is_itt,
+    case
+        when p.is_itt and p.has_moved_since_s then p.moved_on - p.subscribed_on
+        when p.is_itt then p.censored_on - p.subscribed_on
+    end as itt_days,
+    case when p.is_itt then p.has_moved_since_s end as itt_moved,
+    case when p.is_itt then p.censored_on - p.subscribed_on end as itt_potential_days,
+    date_trunc('week', p.integrated_on)::date as week_on,
+    coalesce(segments.plan, p.first_plan, 'unknown') as plan,
+    segments.team_class,
+    coalesce(teams.region, 'unknown') as region,
+    coalesce(teams.industry, 'unknown') as industry,
+    coalesce(teams.channel, 'unknown') as channel,
+    segments.model_mix,
+    segments.task_mix,
+    case
+        when p.subscribed_on is null then 'never_subscribed'
+        when p.integrated_on is null then 'no_habit'
+        when p.integrated_on > $data_complete_on then 't0_after_data_complete'
+        when p.state_at_t0 = 'native' then 'qualifying_day_in_lookback'
+        when p.state_at_t0 = 'pre_habit' then 'moved_by_t0'
+        when p.state_at_t0 = 'unknown' then 'history_starts_in_lookback'
+        when p.censored_on - p.integrated_on < 1 then 'no_day_at_risk'
+        when p.has_moved then 'qualifying_day_after_t0'
+        when p.merged_on is not null then 'censored_by_merge'
+        when adoption.first_workload_on is null then 'no_billable_workload'
+        else 'workload_not_sustained'
+    end as why
+from populations as p
+left join journey.moves as survivor on p.merged_into = survivor.team_id
+left join first_requests on p.team_id = first_requests.team_id
+left join journey.adoption as adoption on p.team_id = adoption.team_id
+left join journey.segments as segments on p.team_id = segments.team_id
+left join fact.teams as teams on p.team_id = teams.team_id
