@@ -11,7 +11,10 @@ import polars as pl
 
 from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
 
-_OLDEST, _NEWEST = pl.datetime(2000, 1, 1, time_zone="UTC"), pl.datetime(2100, 1, 1, time_zone="UTC")
+_OLDEST, _NEWEST = (
+    pl.datetime(2000, 1, 1, time_zone="UTC"),
+    pl.datetime(2100, 1, 1, time_zone="UTC"),
+)
 STATUSES = ["ok", "refused", "throttled", "failed"]
 LIMITS = ["5h", "week", "month"]
 EVENTS = [
@@ -225,7 +228,10 @@ def split(
     reasoned = bad.select("line", reasons.alias("reason"))
     texts = raw.select(
         "line",
-        pl.struct(pl.exclude("line").cast(pl.String)).struct.json_encode().str.head(2_000).alias("row"),
+        pl.struct(pl.exclude("line").cast(pl.String))
+        .struct.json_encode()
+        .str.head(2_000)
+        .alias("row"),
     )
     return good, reasoned.join(texts, on="line", how="left").sort("line")
 

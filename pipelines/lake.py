@@ -123,7 +123,9 @@ def inventory(lake: Path) -> list[Entry]:
     """The entries of the last look at landing. Raises UsageError when there was none."""
     path = lake / "inventory.json"
     if not path.is_file():
-        raise UsageError(f"There is no {path}: run the asset lake/files (or the whole night) first.")
+        raise UsageError(
+            f"There is no {path}: run the asset lake/files (or the whole night) first."
+        )
     return [_entry_of(stored) for stored in json.loads(path.read_text("utf-8"))]
 
 
@@ -177,7 +179,9 @@ def _entry_of(stored: dict[str, Any]) -> Entry:
 
 
 def _unreadable(entry: Entry, reason: str, context: Context) -> Entry:
-    _write_rejects(entry, [pl.DataFrame([(0, reason, "")], contracts.REJECTED, orient="row")], context)
+    _write_rejects(
+        entry, [pl.DataFrame([(0, reason, "")], contracts.REJECTED, orient="row")], context
+    )
     return replace(entry, whole_file_reason=reason)
 
 
@@ -308,9 +312,13 @@ def _statements(dated: pl.DataFrame) -> pl.DataFrame:
 
 
 def _merged(statements: list[pl.DataFrame]) -> pl.DataFrame:
-    merged = pl.concat(statements).group_by(_STATEMENT).agg(
-        pl.col("rows", "billed", "effective").sum(),
-        pl.col("has_effective").any(),
+    merged = (
+        pl.concat(statements)
+        .group_by(_STATEMENT)
+        .agg(
+            pl.col("rows", "billed", "effective").sum(),
+            pl.col("has_effective").any(),
+        )
     )
     return merged.sort(_STATEMENT)
 

@@ -179,7 +179,7 @@ def ingest(
     folder = landing / source
     plan: list[tuple[Path, str]] = []
     for path in paths:
-        plan += _destinations(path)
+        plan += destinations(path)
     if not plan:
         raise UsageError("Nothing to ingest: the given folders hold no files.")
     hashes = [sha256_of(path) for path, _ in plan]
@@ -210,7 +210,7 @@ def ingest(
     return taken
 
 
-def _destinations(path: Path) -> list[tuple[Path, str]]:
+def destinations(path: Path) -> list[tuple[Path, str]]:
     if path.is_file():
         return [(path, path.name)]
     if not path.is_dir():

@@ -331,7 +331,11 @@ def as_of_day(night: Night, entries: list[Entry]) -> tuple[date, dict[str, date 
     """
     newest = {
         family: max(
-            (date.fromisoformat(e.newest_on) for e in entries if e.family == family and e.newest_on),
+            (
+                date.fromisoformat(e.newest_on)
+                for e in entries
+                if e.family == family and e.newest_on
+            ),
             default=None,
         )
         for family in FAMILIES_OF_DAYS
@@ -372,7 +376,7 @@ def set_clock(night: Night) -> dict[str, Any]:
 
 def parameters(con: duckdb.DuckDBPyConnection, definition: Definition) -> dict[str, Any]:
     """Everything that a .sql file may bind: the definition's fields and the two clocks."""
-    row = con.execute("select as_of, known_at, data_complete_on from ops.clock").fetchone()
+    row = warehouse.one(con, "select as_of, known_at, data_complete_on from ops.clock")
     if row is None:
         raise UsageError("ops.clock is empty: run the asset ops/clock (or the whole night) first.")
     clocks = dict(zip(("as_of", "known_at", "data_complete_on"), row, strict=True))
@@ -388,9 +392,7 @@ def run_sql(night: Night, asset: SqlAsset) -> Outcome:
 def account_for(night: Night) -> Outcome:
     """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
     entries = entries_of(night)
-    book = charges.winning_statements(
-        e for e in entries if e.family == "charges" and not e.is_copy
-    )
+    book = charges.winning_statements(e for e in entries if e.family == "charges" and not e.is_copy)
     with warehouse.build(night.settings.build) as con:
         kept = dict(
             con.execute(
@@ -476,7 +478,9 @@ def _money(
         "effective_in": charges.AMOUNT,
     }  # fmt: skip
     incoming = pl.DataFrame(rows, schema=schema, orient="row")
-    incoming = incoming.group_by("source", "currency").agg(pl.col("billed_in", "effective_in").sum())
+    incoming = incoming.group_by("source", "currency").agg(
+        pl.col("billed_in", "effective_in").sum()
+    )
     booked = warehouse.frame(
         con,
         "select source, currency, sum(billed) as billed, sum(effective) as effective "
@@ -493,7 +497,7 @@ def _money(
 def check_facts(night: Night, table: Table) -> Outcome:
     """Rows of a Python-filled table and the breaches of its checks."""
     with warehouse.build(night.settings.build) as con:
-        row = con.execute(f"select count(*) from {table.name}").fetchone()
+        row = warehouse.one(con, f"select count(*) from {table.name}")
         assert row is not None
         return Outcome(row[0], sql_assets.evaluate(con, table.name, table.checks))
 
@@ -544,13 +548,13 @@ def verdict(night: Night) -> list[str]:
         for name, checks in checked:
             stops = [c for c in checks if c.stops]
             breaches = sql_assets.evaluate(con, name, stops, bound)
-            found += [f"{name}: {c.sentence} ({breaches[c.name]} rows)" for c in stops if breaches[c.name]]
+            found += [
+                f"{name}: {c.sentence} ({breaches[c.name]} rows)" for c in stops if breaches[c.name]
+            ]
     return found
 
 
-def publish(
-    night: Night, run_id: str, started_at: datetime, now: datetime
-) -> Published:
+def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> Published:
     """Record the print and put the new file in place.
 
     Raises CheckFailed, publishing nothing, when a stopping check is breached.
@@ -567,7 +571,7 @@ def publish(
             else []
         )
         changed = tuple(sorted(n for n in names if hashes[n] != before.get(n)))
-        files = con.execute("select count(*) from ops.files").fetchone()
+        files = warehouse.one(con, "select count(*) from ops.files")
         run = {
             "run_id": run_id,
             "as_of": clock["as_of"],
@@ -619,9 +623,7 @@ def _ensure(con: duckdb.DuckDBPyConnection, table: Table, schema: Mapping[str, A
     _document(con, table)
 
 
-def _changed_days(
-    con: duckdb.DuckDBPyConnection, family: str, marks: dict[date, str]
-) -> set[date]:
+def _changed_days(con: duckdb.DuckDBPyConnection, family: str, marks: dict[date, str]) -> set[date]:
     """Days whose fingerprint is not the built one, and built days that are gone."""
     if not warehouse.exists(con, "ops.built_days"):
         empty = {"family": pl.String, "usage_on": pl.Date, "fingerprint": pl.String}
@@ -654,4 +656,3 @@ def _hash(*parts: Any) -> str:
 def utc_now() -> datetime:
     """The wall clock, for records only: no rule of the metric reads it."""
     return datetime.now(UTC).replace(microsecond=0)
-

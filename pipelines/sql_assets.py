@@ -129,15 +129,13 @@ def _split(path: Path) -> tuple[list[tuple[str, str, str]], str]:
     raise UsageError(f"{path} has a header but no query.")
 
 
-def dependencies(
-    query: str, own: str, path: Path, con: duckdb.DuckDBPyConnection
-) -> set[str]:
+def dependencies(query: str, own: str, path: Path, con: duckdb.DuckDBPyConnection) -> set[str]:
     """schema.table of everything a query reads, from its parse tree.
 
     A table macro's source ('journey.strata') is a string there: strings that name a table of
     our schemas count as reads.
     """
-    row = con.execute("select json_serialize_sql(?::varchar)", [query]).fetchone()
+    row = warehouse.one(con, "select json_serialize_sql(?::varchar)", [query])
     assert row is not None
     tree = json.loads(row[0])
     if tree.get("error"):
@@ -186,8 +184,7 @@ def load_all(root: Path = SQL) -> tuple[SqlAsset, ...]:
         ready = [
             asset
             for name, asset in parsed.items()
-            if name not in ordered
-            and all(d in ordered for d in asset.depends_on if d in parsed)
+            if name not in ordered and all(d in ordered for d in asset.depends_on if d in parsed)
         ]
         if not ready:
             rest = ", ".join(sorted(set(parsed) - set(ordered)))
@@ -200,9 +197,7 @@ def _bound(text: str) -> frozenset[str]:
     return frozenset(_PARAMETER.findall(text))
 
 
-def run(
-    con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]
-) -> Outcome:
+def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]) -> Outcome:
     """(Re)build the table, document it, and evaluate its checks.
 
     Raises UsageError when a parameter is missing, the query fails, or the columns that it gives
@@ -217,8 +212,10 @@ def run(
     except duckdb.Error as error:
         raise UsageError(f"{asset.path}: {str(error).strip()}") from error
     _same_columns(con, asset)
-    warehouse.comment(con, asset.name, f"{asset.description} Grain: {asset.grain}", dict(asset.columns))
-    rows = con.execute(f"select count(*) from {asset.name}").fetchone()
+    warehouse.comment(
+        con, asset.name, f"{asset.description} Grain: {asset.grain}", dict(asset.columns)
+    )
+    rows = warehouse.one(con, f"select count(*) from {asset.name}")
     assert rows is not None
     return Outcome(rows=rows[0], breaches=evaluate(con, asset.name, asset.checks, parameters))
 
@@ -244,7 +241,7 @@ def evaluate(
     for check in checks:
         bound = {name: (parameters or {})[name] for name in _bound(check.condition)}
         query = f"select count(*) from {table} where ({check.condition}) is not true"
-        row = con.execute(query, bound or None).fetchone()
+        row = warehouse.one(con, query, bound or None)
         assert row is not None
         breaches[check.name] = row[0]
     return breaches

@@ -53,7 +53,9 @@ MEMBER_DAYS = Table(
         **_TOKENS,
     },
     (
-        _stop("every member day has a team and a day", "team_id is not null and usage_on is not null"),
+        _stop(
+            "every member day has a team and a day", "team_id is not null and usage_on is not null"
+        ),
         _stop("counts are not negative", "accepted >= 0 and failed >= 0 and off_plan >= 0"),
         _stop("cached tokens are part of the input", "cached_tokens <= input_tokens"),
     ),

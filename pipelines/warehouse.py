@@ -90,12 +90,28 @@ def frame(con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) ->
     return con.sql(query, params=parameters).pl()
 
 
+def one(
+    con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None
+) -> tuple[Any, ...] | None:
+    """A query's first row (fetchone would leave the connection busy in DuckDB 2)."""
+    rows = con.execute(query, parameters).fetchall()
+    return rows[0] if rows else None
+
+
+def read_table(con: duckdb.DuckDBPyConnection, table: str) -> pl.DataFrame:
+    """A whole table by its name. Raises UsageError when there is none of that name."""
+    if not exists(con, table):
+        raise UsageError(f"There is no file and no published table {table!r}: check the name.")
+    return con.table(table).pl()
+
+
 def exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     schema, _, name = table.partition(".")
-    found = con.execute(
+    found = one(
+        con,
         "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
         [schema, name],
-    ).fetchone()
+    )
     return found is not None
 
 
@@ -196,10 +212,11 @@ def publish(build_file: Path, target: Path) -> None:
 
 def content_hash(con: duckdb.DuckDBPyConnection, table: str) -> str:
     """A hash of a table's rows in any order: equal rows, equal hash."""
-    row = con.execute(
+    row = one(
+        con,
         f"select count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::hugeint), 0) "
-        f"from {table} t"
-    ).fetchone()
+        f"from {table} t",
+    )
     assert row is not None
     return f"{row[0]}-{row[1]:x}-{row[2]:x}"
 

@@ -144,9 +144,7 @@ def small_facts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     rows = {tables.SUBSCRIPTIONS.name: steps.write_subscriptions(work)}
     rows |= steps.write_directory(work)
     for name, count in rows.items():
-        yield dg.MaterializeResult(
-            asset_key=name.split("."), metadata={"dagster/row_count": count}
-        )
+        yield dg.MaterializeResult(asset_key=name.split("."), metadata={"dagster/row_count": count})
 
 
 @dg.asset(

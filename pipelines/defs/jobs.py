@@ -60,9 +60,7 @@ def landing_files(
         return
     context.update_cursor(json.dumps(sorted(names)))
     today = date.today()
-    yield dg.RunRequest(
-        run_key=f"{len(names)}-{sorted(fresh)[-1]}", tags=range_tags(today, today)
-    )
+    yield dg.RunRequest(run_key=f"{len(names)}-{sorted(fresh)[-1]}", tags=range_tags(today, today))
 
 
 @dg.definitions

@@ -64,6 +64,4 @@ def _spec(table: tables.Table, kind: str = "ref") -> dg.AssetSpec:
 )
 def reference(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     for name, rows in steps.write_reference(night.night()).items():
-        yield dg.MaterializeResult(
-            asset_key=name.split("."), metadata={"dagster/row_count": rows}
-        )
+        yield dg.MaterializeResult(asset_key=name.split("."), metadata={"dagster/row_count": rows})

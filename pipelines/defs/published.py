@@ -45,7 +45,9 @@ FACTS = [
         )
         for t in (tables.FILES, tables.REJECTS, tables.MONEY)
     ],
-    check_specs=[c for t in ACCOUNTS for c in check_specs(dg.AssetKey(t.name.split(".")), t.checks)],
+    check_specs=[
+        c for t in ACCOUNTS for c in check_specs(dg.AssetKey(t.name.split(".")), t.checks)
+    ],
 )
 def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     work = night.night()
@@ -53,7 +55,9 @@ def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     for table in ACCOUNTS:
         key = dg.AssetKey(table.name.split("."))
         prefix = f"{table.name}: "
-        own = {k.removeprefix(prefix): v for k, v in outcome.breaches.items() if k.startswith(prefix)}
+        own = {
+            k.removeprefix(prefix): v for k, v in outcome.breaches.items() if k.startswith(prefix)
+        }
         results = list(check_results(key, table.checks, Outcome(outcome.rows, own)))
         rows = steps.check_facts(work, table).rows
         yield dg.MaterializeResult(

@@ -84,7 +84,9 @@ def winning_statements(entries: Iterable[Entry]) -> pl.DataFrame:
     schema = dict.fromkeys([*STATEMENT, "snapshot"], pl.String) | {"has_effective": pl.Boolean}
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     newest = frame.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))
-    return newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any()).sort(STATEMENT)
+    return (
+        newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any()).sort(STATEMENT)
+    )
 
 
 def roll_up(
@@ -274,7 +276,11 @@ def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.D
     keys = ["source", "account", "sub_account", "currency", "fingerprint", "line"]
     return (
         parts.group_by(keys)
-        .agg(credit=pl.col("cost").sum(), first_on=pl.col("usage_on").min(), last_on=pl.col("usage_on").max())
+        .agg(
+            credit=pl.col("cost").sum(),
+            first_on=pl.col("usage_on").min(),
+            last_on=pl.col("usage_on").max(),
+        )
         .filter(pl.col("credit") < 0)
         .sort(keys)
         .with_row_index("credit_id")
@@ -289,7 +295,9 @@ def _positive_days(
     first, last = credits["first_on"].min(), credits["last_on"].max()
     assert isinstance(first, date) and isinstance(last, date)
     frames = [
-        _read(date.fromisoformat(day), entry, lake).join(accounts, on=["source", "account"], how="semi")
+        _read(date.fromisoformat(day), entry, lake).join(
+            accounts, on=["source", "account"], how="semi"
+        )
         for entry in entries
         if entry.source in set(accounts["source"])
         for day in entry.days
@@ -318,9 +326,7 @@ def _spread(credits: pl.DataFrame, positive: pl.DataFrame) -> tuple[pl.DataFrame
     one = pl.lit(1, AMOUNT)
     reach = reach.with_columns(rate=pl.min_horizontal(wanted, one))
     keys = ["source", "account", "target", "currency", "usage_on"]
-    rates = reach.group_by(keys).agg(
-        rate=pl.col("rate").sum(), positive=pl.col("positive").first()
-    )
+    rates = reach.group_by(keys).agg(rate=pl.col("rate").sum(), positive=pl.col("positive").first())
     rates = rates.with_columns(capped=pl.min_horizontal("rate", one))
     share = reach.join(
         rates.select(*keys, all_rates="rate", capped="capped"), on=keys, nulls_equal=True
@@ -351,5 +357,3 @@ def accepted_rows(entry: Entry, statements: pl.DataFrame) -> int:
         for s in entry.statements
         if (entry.source, s["account"], s["billing_period"], entry.snapshot) in current
     )
-
-

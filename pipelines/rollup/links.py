@@ -53,7 +53,9 @@ def spans(links: pl.DataFrame, zone: str, known_at: datetime | None) -> pl.DataF
     )
 
 
-def with_team(rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, day: str) -> pl.DataFrame:
+def with_team(
+    rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, day: str
+) -> pl.DataFrame:
     """The rows with team_id: the span's team on that day, else the source's own id."""
     relevant = team_spans.join(rows.select("source").unique(), on="source", how="semi")
     if relevant.height == 0:

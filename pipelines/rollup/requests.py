@@ -168,7 +168,9 @@ def _cost(rows: pl.DataFrame, reference: Reference) -> pl.Series:
             + pl.col("output_tokens") * price["output_per_million"]
         ) / 1e6
         amount = amount * pl.col(f"rate_{price['currency']}")
-        cost = pl.when((pl.col("model") == price["model"]) & tier & dated).then(amount).otherwise(cost)
+        cost = (
+            pl.when((pl.col("model") == price["model"]) & tier & dated).then(amount).otherwise(cost)
+        )
     return rows.join(usd_rates, on="usage_on", how="left", maintain_order="left").select(
         cost.alias("inference_cny")
     )["inference_cny"]

@@ -127,6 +127,4 @@ def _path(column: str, path: str) -> pl.Expr:
     return pl.when(value.is_in(["null", ""])).then(None).otherwise(value)
 
 
-FORMATS = (
-    Format(name="litellm", family="requests", version=1, looks_like=looks_like, read=read),
-)
+FORMATS = (Format(name="litellm", family="requests", version=1, looks_like=looks_like, read=read),)

@@ -1,0 +1,69 @@
+"""The planted world for newcomers: simulate it, and print its truth beside the estimate.
+
+Belongs here: what `demo` and `simulate` say. Does not belong here: the world (simulate/).
+The truth is read here for printing only; no night reads it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipelines import warehouse
+from pipelines.errors import UsageError
+from pipelines.night import Progress
+from pipelines.settings import Settings
+from pipelines.simulate import world as worlds
+
+MARKER = ".simulated.json"
+
+
+def simulate(out: Path, show: Progress, **options: Any) -> str:
+    """Write a world; the sentence that says what it holds. Raises UsageError for bad input."""
+    given = {k: v for k, v in options.items() if v is not None}
+    try:
+        summary = worlds.simulate(out, progress=show, **given)
+    except worlds.SimulationError as error:
+        raise UsageError(str(error)) from None
+    return (
+        f"Wrote {summary.teams} teams and {summary.request_rows:,} requests over "
+        f"{summary.days} days to {out}."
+    )
+
+
+def simulate_landing(places: Settings, teams: int, days: int, seed: int, show: Progress) -> None:
+    """The demo's world in landing, unless just that one lies there already.
+
+    Raises UsageError when landing holds files that the simulator did not write.
+    """
+    marker = places.landing / MARKER
+    if places.landing.is_dir() and any(places.landing.iterdir()) and not marker.is_file():
+        raise UsageError(
+            f"{places.landing} holds files that the demo did not write: point CLOUDBOUND_DATA at "
+            "an empty folder to see the demo, or run cloudbound nightly on what is there."
+        )
+    if marker.is_file() and worlds.is_same(marker, teams=teams, days=days, seed=seed):
+        return
+    simulate(places.landing, show, teams=teams, days=days, seed=seed, force=marker.is_file())
+
+
+def truth(places: Settings) -> str:
+    """The planted share beside the estimate, at the headline horizon."""
+    shares = pl.read_parquet(places.truth / "shares.parquet")
+    with warehouse.published(places.published) as con:
+        row = warehouse.one(
+            con,
+            "select horizon_days, share, ci_low, ci_high from metric.headline where is_headline",
+        )
+    assert row is not None
+    horizon, share, low, high = row
+    planted = shares.filter((pl.col("segment") == "all") & (pl.col("horizon_days") == horizon))[
+        "share"
+    ].item()
+    if share is None:
+        return f"Planted truth at {horizon} days: {planted:.1%}; too few teams to estimate it."
+    inside = low is not None and low <= planted <= high
+    return (
+        f"Planted truth at {horizon} days: {planted:.1%}, "
+        f"{'inside' if inside else 'outside'} the interval of the estimate."
+    )
