@@ -182,7 +182,7 @@ def funnel(
 
     path = Path(events)
     try:
-        if path.exists() or path.suffix:
+        if path.exists() or path.suffix in funnels.SUFFIXES:
             rows = funnels.load_events(path)
         else:
             with warehouse.published(settings.from_environment().published) as con:

@@ -399,6 +399,23 @@ def funnel(
     return results
 
 
+SUFFIXES = frozenset({".csv", ".json", ".jsonl", ".ndjson", ".parquet"})
+
+
+def text(results: Sequence[FunnelResult], steps: Sequence[str]) -> str:
+    """Counts, shares of the first step and median seconds from the step before, for people."""
+    lines = []
+    for result in results:
+        if result.by is not None:
+            total = result is results[0]
+            lines.append("all" if total else f"{result.by} = {result.group}")
+        for step, reached, median in zip(steps, result.reached, result.median_seconds, strict=True):
+            share = f"{reached / result.reached[0]:>7.1%}" if result.reached[0] else "    n/a"
+            after = "" if median is None else f"  median {median:,.0f} s after the step before"
+            lines.append(f"{step:<24} {reached:>10,} {share}{after}")
+    return "\n".join(lines)
+
+
 def to_json(results: Sequence[FunnelResult]) -> dict[str, Any]:
     """What `cloudbound funnel --json` prints for the results of `funnel`."""
     total, *groups = results

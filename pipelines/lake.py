@@ -6,11 +6,12 @@ Does not belong here: any reduction of events (rollup/), any SQL.
 
 lake/<family>/day=<business day>/<fingerprint>.parquet   good rows, sorted by team
 lake/rejects/<fingerprint>.parquet                       line, reason, row
+lake/ids/<fingerprint>.parquet                           account, sub_account: who delivered rows
 lake/catalog/<fingerprint>.json                          written last: the file is done
 
 A fingerprint names bytes, the adapter that read them and the settings that matter, never a file
-name: the same bytes delivered twice are one entry. Families without a day of their own (links,
-teams, assignments, channel costs) lie under day=all.
+name: the same bytes delivered twice are one entry. Families that are small (subscriptions,
+links, teams, assignments, channel costs) lie under day=all.
 """
 
 import hashlib
@@ -34,7 +35,8 @@ from pipelines.sources.base import Format, Options, UnreadableFile
 
 LAKE_VERSION = 1
 UNDATED = "all"
-DATED = {"requests": "requested_at", "subscriptions": "occurred_at", "charges": "charge_start"}
+DATED = {"requests": "requested_at", "charges": "charge_start"}
+OWNED = ("requests", "subscriptions", "charges")
 Progress = Callable[[str, int, int], None]
 
 
@@ -194,6 +196,7 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
     rows_read, newest_on, held = 0, "", []
     warnings: set[str] = set()
     credit_days: set[str] = set()
+    ids: list[pl.DataFrame] = []
     try:
         for number, chunk in enumerate(form.read(file.path, Options(timezone=file.timezone))):
             good, rejected = contracts.split(form.family, chunk.rows, chunk.raw, context.currencies)
@@ -211,6 +214,7 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
             held = [dated]
             for day, rows in dated.group_by("day").len().iter_rows():
                 days[day] += rows
+            ids.append(_identities(form.family, good))
             newest_on = max(newest_on, _newest_on(form.family, good, context.zone))
     except UnreadableFile as error:
         shutil.rmtree(staging, ignore_errors=True)
@@ -221,6 +225,7 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
         _write_days(last, staging, entry, context)
     shutil.rmtree(staging, ignore_errors=True)
     _write_rejects(entry, rejects, context)
+    _write(pl.concat(ids).unique().sort(pl.all()), _ids_path(entry, context.lake))
     return replace(
         entry,
         rows_read=rows_read,
@@ -282,6 +287,32 @@ def _by_day(family: str, good: pl.DataFrame, zone: str) -> pl.DataFrame:
     return good.with_columns(day=pl.lit(UNDATED))
 
 
+_IDENTITY = {"account": pl.String, "sub_account": pl.String}
+
+
+def _identities(family: str, good: pl.DataFrame) -> pl.DataFrame:
+    """Whose rows these are, in the source's own words: account, sub_account."""
+    if family == "charges":
+        return good.select("account", "sub_account").unique()
+    if family in OWNED:
+        return good.select(account="team", sub_account=pl.lit(None, pl.String)).unique()
+    return pl.DataFrame(schema=_IDENTITY)
+
+
+def _ids_path(entry: Entry, lake: Path) -> Path:
+    return lake / "ids" / f"{entry.fingerprint}.parquet"
+
+
+def identities(entries: Iterable[Entry], lake: Path) -> pl.DataFrame:
+    """source, account, sub_account of everyone who delivered a row."""
+    frames = [pl.DataFrame(schema={"source": pl.String} | _IDENTITY)]
+    for entry in entries:
+        if entry.family in OWNED and not entry.is_copy and not entry.whole_file_reason:
+            frame = pl.read_parquet(_ids_path(entry, lake))
+            frames.append(frame.select(pl.lit(entry.source).alias("source"), *_IDENTITY))
+    return pl.concat(frames).unique().sort(pl.all())
+
+
 def _newest_on(family: str, good: pl.DataFrame, zone: str) -> str:
     """Newest business day on which a row begins, '' when there is none.
 
@@ -308,6 +339,7 @@ def _statements(dated: pl.DataFrame) -> pl.DataFrame:
         has_effective=pl.col("effective").is_not_null().any(),
         billed=pl.col("whole_billed").sum(),
         effective=pl.col("whole_effective").sum(),
+        starts_on=pl.col("usage_on").min().cast(pl.String),
     )
 
 
@@ -318,6 +350,7 @@ def _merged(statements: list[pl.DataFrame]) -> pl.DataFrame:
         .agg(
             pl.col("rows", "billed", "effective").sum(),
             pl.col("has_effective").any(),
+            pl.col("starts_on").min(),
         )
     )
     return merged.sort(_STATEMENT)

@@ -100,10 +100,17 @@ def write_reference(night: Night) -> dict[str, int]:
     """ref.* tables: the reference files, links resolved to spans, coverage, the definition."""
     entries = entries_of(night)
     spans = team_spans(night, entries)
+    current = {
+        tuple(r)
+        for r in charges.winning_statements(charge_entries(entries))
+        .select(*charges.STATEMENT, "snapshot")
+        .iter_rows()
+    }
     starts = [
-        (e.source, date.fromisoformat(min(e.days)))
-        for e in entries
-        if e.family == "charges" and e.days
+        (e.source, date.fromisoformat(s["starts_on"]))
+        for e in charge_entries(entries)
+        for s in e.statements
+        if (e.source, s["account"], s["billing_period"], e.snapshot) in current
     ]
     coverage = (
         pl.DataFrame(starts, schema={"source": pl.String, "starts_on": pl.Date}, orient="row")
@@ -122,9 +129,16 @@ def write_reference(night: Night) -> dict[str, int]:
         for name, frame in night.reference.tables().items():
             written[f"ref.{name}"] = _write(con, tables.REFERENCE[name], frame)
         written["ref.team_spans"] = _write(con, tables.TEAM_SPANS, spans)
+        stretches = links.stretches(lake.identities(entries, night.settings.lake), spans)
+        written["ref.identity_stretches"] = _write(con, tables.IDENTITY_STRETCHES, stretches)
         written["ref.coverage"] = _write(con, tables.COVERAGE, coverage)
         written["ops.definition"] = _write(con, tables.DEFINITION, parameters)
     return written
+
+
+def charge_entries(entries: Iterable[Entry]) -> list[Entry]:
+    """Charge files that count once."""
+    return [e for e in entries if e.family == "charges" and not e.is_copy]
 
 
 def team_spans(night: Night, entries: Iterable[Entry]) -> pl.DataFrame:
@@ -263,7 +277,7 @@ def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
 
 
 def write_subscriptions(night: Night) -> int:
-    """fact.subscriptions: events de-duplicated by id, the latest delivery of an id wins."""
+    """fact.subscriptions: one event per (source, event id), the latest, ties by content."""
     entries = entries_of(night)
     zone = night.definition.zone
     rows = lake.read_undated(entries, "subscriptions", night.settings.lake)
@@ -273,12 +287,12 @@ def write_subscriptions(night: Night) -> int:
         period_end_on=on_business_day(pl.col("period_end"), zone),
     )
     named = links.with_team(rows, team_spans(night, entries), "team", "occurred_on")
-    recorded = {e.fingerprint: e.recorded_at for e in entries if not e.is_copy}
-    order = named["fingerprint"].replace_strict(recorded, return_dtype=pl.Datetime("us", "UTC"))
-    content = ["occurred_at", "event", "team", "plan", "net_amount", "fingerprint", "line"]
+    content = [
+        "team", "plan", "event", "period_start", "period_end", "list_amount", "net_amount",
+        "currency", "promotion", "fingerprint", "line",
+    ]  # fmt: skip
     best = (
-        named.with_columns(delivered_at=order)
-        .sort(["delivered_at", *content], descending=[True] + [False] * len(content))
+        named.sort(["occurred_at", *content], descending=True, nulls_last=True)
         .unique(["source", "event_id"], keep="first", maintain_order=True)
         .sort("source", "event_id")
     )
@@ -392,7 +406,7 @@ def run_sql(night: Night, asset: SqlAsset) -> Outcome:
 def account_for(night: Night) -> Outcome:
     """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
     entries = entries_of(night)
-    book = charges.winning_statements(e for e in entries if e.family == "charges" and not e.is_copy)
+    book = charges.winning_statements(charge_entries(entries))
     with warehouse.build(night.settings.build) as con:
         kept = dict(
             con.execute(

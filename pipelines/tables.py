@@ -168,6 +168,19 @@ TEAM_SPANS = Table(
         "to_on": "Day after the last, null while it holds.",
     },
 )
+IDENTITY_STRETCHES = Table(
+    "ref.identity_stretches",
+    "The history of every id that a link touches, and of the ids that keep a linked team alive.",
+    "source, account, sub_account, from_on",
+    {
+        "source": "Landing source.",
+        "account": "Account, or the team as the source names it.",
+        "sub_account": "Sub-account, null where there is none.",
+        "team_id": "Team that it belongs to from then on.",
+        "from_on": "First business day, null: ever since.",
+        "is_linked": "Whether a link says so; otherwise the account itself is the team.",
+    },
+)
 COVERAGE = Table(
     "ref.coverage",
     "From which day each charge source's history reaches: its earliest charge day.",
@@ -433,7 +446,7 @@ ALL: dict[str, Table] = {
     t.name: t
     for t in (
         MEMBER_DAYS, USAGE_DAYS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
-        TEAM_SPANS, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
+        TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
         UNMAPPED_SERVICES, MONEY, BUILT_DAYS, KEPT_DAYS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

@@ -58,6 +58,7 @@ def _spec(table: tables.Table, kind: str = "ref") -> dg.AssetSpec:
     specs=[
         *(_spec(t) for t in tables.REFERENCE.values()),
         _spec(tables.TEAM_SPANS),
+        _spec(tables.IDENTITY_STRETCHES),
         _spec(tables.COVERAGE),
         _spec(tables.DEFINITION, "ops"),
     ],

@@ -4,6 +4,8 @@ Belongs here: the rules of METRIC that turn a row's time and money into days.
 Does not belong here: windows, weeks or states (sql/journey).
 """
 
+from decimal import Decimal
+
 import polars as pl
 
 _DAY = 86_400_000_000  # microseconds
@@ -39,9 +41,15 @@ def daily_parts(charges: pl.DataFrame, zone: str) -> pl.DataFrame:
 
 
 def _part(amount: str) -> pl.Expr:
-    """The amount's k-th part, rounded at the 18th decimal, and what is left on the last day."""
-    each = (pl.col(amount) / pl.col("parts").cast(pl.Decimal(38, 0))).cast(pl.Decimal(38, 18))
-    rest = pl.col(amount) - each * (pl.col("parts") - 1).cast(pl.Decimal(38, 0))
+    """The amount's k-th part, cut at the 18th decimal, and what is left on the last day."""
+    k = pl.col("parts").cast(pl.Decimal(38, 0))
+    rounded = (pl.col(amount) / k).cast(pl.Decimal(38, 18))
+    # Decimal division rounds; one unit of the last place too much is taken back.
+    last_place = pl.lit(Decimal(1).scaleb(-18), pl.Decimal(38, 18))
+    over = (rounded * k).abs() > pl.col(amount).abs()
+    cut = pl.when(pl.col(amount) < 0).then(rounded + last_place).otherwise(rounded - last_place)
+    each = pl.when(over).then(cut).otherwise(rounded)
+    rest = pl.col(amount) - each * (k - 1)
     return pl.when(pl.col("part") == pl.col("parts") - 1).then(rest).otherwise(each).alias(amount)
 
 

@@ -17,7 +17,7 @@ from pipelines.errors import CheckFailed
 from pipelines.lake import Entry
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.calendar import is_unallocated_credit
-from pipelines.rollup.links import with_team
+from pipelines.rollup.links import linked_team
 
 VERSION = 1
 FX_HOLD_DAYS = 7
@@ -255,12 +255,13 @@ def cny_rates(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
 
 
 def _with_team(rows: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
-    """The sub-account's team, else the account's, else the account itself is the team."""
-    by_sub = with_team(rows, team_spans, "sub_account", "usage_on")
-    is_linked = by_sub["team_id"].ne_missing(by_sub["sub_account"])
-    by_account = with_team(rows, team_spans, "account", "usage_on")["team_id"]
-    chosen = by_account.zip_with(~is_linked, by_sub["team_id"])
-    return rows.with_columns(team_id=chosen, is_linked=chosen.ne_missing(rows["account"]))
+    """The sub-account's linked team, else the account's, else the account itself is the team."""
+    by_sub = linked_team(rows, team_spans, "sub_account", "usage_on")
+    by_account = linked_team(rows, team_spans, "account", "usage_on")
+    linked = by_sub.fill_null(by_account)
+    return rows.with_columns(
+        team_id=linked.fill_null(rows["account"]), is_linked=linked.is_not_null()
+    )
 
 
 def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.DataFrame:
@@ -311,39 +312,32 @@ def _positive_days(
 def _spread(credits: pl.DataFrame, positive: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rates per day of the positive rows, and what each credit could not place.
 
-    A credit goes to its sub-account's positive rows in its period; when it names none, or that
-    one has none, to the account's. Days that several credits share give away at most all.
+    A credit goes to the positive rows of its sub-account (of the account when it names none) on
+    its business days, in its currency, and takes away at most all of them; the rest is its
+    remainder.
     """
     reach = credits.join(
         positive.rename({"sub_account": "target"}), on=["source", "account", "currency"]
-    ).filter(pl.col("usage_on").is_between("first_on", "last_on"))
-    own = pl.col("sub_account").is_not_null() & pl.col("target").eq_missing(pl.col("sub_account"))
-    reach = reach.with_columns(is_own=own)
-    has_own = pl.col("is_own").any().over("credit_id")
-    reach = reach.filter(pl.col("is_own") | ~has_own)
-    total = pl.col("positive").sum().over("credit_id")
-    wanted = (-pl.col("credit") / total).cast(AMOUNT)
-    one = pl.lit(1, AMOUNT)
-    reach = reach.with_columns(rate=pl.min_horizontal(wanted, one))
-    keys = ["source", "account", "target", "currency", "usage_on"]
-    rates = reach.group_by(keys).agg(rate=pl.col("rate").sum(), positive=pl.col("positive").first())
-    rates = rates.with_columns(capped=pl.min_horizontal("rate", one))
-    share = reach.join(
-        rates.select(*keys, all_rates="rate", capped="capped"), on=keys, nulls_equal=True
-    ).with_columns(
-        placed=(pl.col("positive") * pl.col("rate") * pl.col("capped") / pl.col("all_rates"))
+    ).filter(
+        pl.col("usage_on").is_between("first_on", "last_on")
+        & (pl.col("sub_account").is_null() | (pl.col("sub_account") == pl.col("target")))
     )
-    placed = share.group_by("credit_id").agg(placed=pl.col("placed").cast(AMOUNT).sum())
-    zero = pl.lit(0, AMOUNT)
+    total = pl.col("positive").sum().over("credit_id")
+    one, zero = pl.lit(1, AMOUNT), pl.lit(0, AMOUNT)
+    reach = reach.with_columns(
+        total=total, rate=pl.min_horizontal((-pl.col("credit") / total).cast(AMOUNT), one)
+    )
+    rates = reach.group_by(
+        "source", "account", pl.col("target").alias("sub_account"), "currency", "usage_on"
+    ).agg(pl.col("rate").sum())
+    placed = reach.group_by("credit_id").agg(
+        placed=pl.min_horizontal(-pl.col("credit").first(), pl.col("total").first())
+    )
     unallocated = credits.join(placed, on="credit_id", how="left").select(
         "source", "account", "sub_account", "currency",
         charge_starts_on="first_on",
         credit="credit",
-        unallocated=(pl.col("credit") + pl.col("placed").fill_null(zero)).round(9).cast(AMOUNT),
-    )  # fmt: skip
-    rates = rates.select(
-        "source", "account", pl.col("target").alias("sub_account"), "currency", "usage_on",
-        rate="capped",
+        unallocated=pl.col("credit") + pl.col("placed").fill_null(zero),
     )  # fmt: skip
     order = ["source", "account", "sub_account", "currency", "usage_on"]
     return rates.sort(order), unallocated.sort(unallocated.columns)

@@ -1,70 +1,46 @@
--- table: Teams that were absorbed into another one: all their ids moved on, on one last day.
+-- table: Teams that were absorbed into another one: every id that was theirs moved on to another team.
 -- grain: team_id
 -- column team_id: The absorbed team.
--- column merged_on: m, the day from which its rows belong to the survivor.
--- column merged_into: The survivor.
+-- column merged_on: m, the day from which the last of its ids belongs to another team.
+-- column merged_into: The survivor: the team of that last move.
 -- stop: nobody is absorbed into itself | merged_into <> team_id
 with
 
--- An id without a link on a day is its own team, so a first link that comes late absorbs it.
-spans as (
+-- The history of each identity up to the as-of day: who it belonged to, and who came next.
+histories as (
     select
-        source,
-        source_id,
         team_id,
-        from_on,
-        to_on,
         lead(team_id) over by_start as next_team_id,
-        lead(from_on) over by_start as next_from_on
-    from ref.team_spans
-    window by_start as (partition by source, source_id order by from_on)
+        lead(from_on) over by_start as next_from_on,
+        lead(is_linked) over by_start as next_is_linked
+    from ref.identity_stretches
+    where from_on is null or from_on < $as_of
+    window by_start as (
+        partition by source, account, sub_account order by from_on asc nulls first
+    )
 ),
 
--- A team that still holds some id lives on: that is a split, and the parent keeps its clock.
+-- A team that still holds some id lives on: that is a split, and the parent keeps its clock. An
+-- id whose link ended without a new one was given up, not merged.
+alive as (
+    select distinct team_id
+    from histories
+    where next_team_id is null or not next_is_linked
+),
+
 handed_over as (
     select
         team_id,
-        max(to_on) as merged_on,
-        arg_max(next_team_id, to_on) as merged_into
-    from spans
+        max(next_from_on) as merged_on,
+        max_by(next_team_id, (next_from_on, next_team_id)) as merged_into
+    from histories
+    where next_team_id <> team_id and next_is_linked
     group by team_id
-    having
-        bool_and(coalesce(
-            to_on is not null and next_from_on = to_on and next_team_id <> team_id, false
-        ))
-        and max(to_on) < $as_of
-),
-
-implicit as (
-    select
-        source_id as team_id,
-        max(first_on) as merged_on,
-        arg_max(first_team_id, first_on) as merged_into
-    from (
-        select
-            source,
-            source_id,
-            min(from_on) as first_on,
-            arg_min(team_id, from_on) as first_team_id
-        from ref.team_spans
-        group by source, source_id
-    )
-    where
-        first_team_id <> source_id
-        and source_id not in (select team_id from ref.team_spans)
-        and source_id in (select team_id from journey.subscribers)
-        and first_on < $as_of
-    group by source_id
 )
 
 select
-    team_id,
-    merged_on,
-    merged_into
+    handed_over.team_id,
+    handed_over.merged_on,
+    handed_over.merged_into
 from handed_over
-union all by name
-select
-    team_id,
-    merged_on,
-    merged_into
-from implicit
+anti join alive on handed_over.team_id = alive.team_id

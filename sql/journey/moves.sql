@@ -35,13 +35,25 @@ moved as (
     group by subscribers.team_id
 ),
 
--- History is a property of the export: of those that bill the team, the one that starts last;
+-- History is a property of the export: of those that bill or link the team, the one that starts
+-- last;
 -- for a team that none bills yet, the one that starts first.
 own_history as (
     select
         charge_days.team_id,
         max(coverage.starts_on) as starts_on
-    from (select distinct team_id, source from fact.charge_days) as charge_days
+    from (
+        select
+            team_id,
+            source
+        from fact.charge_days
+        where usage_on < $as_of
+        union
+        select
+            team_id,
+            source
+        from ref.team_spans
+    ) as charge_days
     inner join ref.coverage as coverage on charge_days.source = coverage.source
     group by charge_days.team_id
 ),

@@ -84,7 +84,7 @@ clocks as (
         subscribers.subscribed_at,
         subscribers.subscribed_on,
         subscribers.first_plan,
-        subscribers.churned_on,
+        churn.churned_on,
         habits.integrated_on,
         moves.moved_on,
         moves.is_native,
@@ -100,6 +100,7 @@ clocks as (
     left join journey.subscribers as subscribers on everyone.team_id = subscribers.team_id
     left join journey.habits as habits on everyone.team_id = habits.team_id
     left join journey.moves as moves on everyone.team_id = moves.team_id
+    left join journey.churn as churn on everyone.team_id = churn.team_id
     left join journey.merges as merges on everyone.team_id = merges.team_id
 ),
 
