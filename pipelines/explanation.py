@@ -60,13 +60,14 @@ def explain(places: Settings, team: str) -> dict[str, Any]:
         }
 
 
-def _outcome(row: dict[str, Any], horizon: int) -> str:
-    """converted, not_converted or open at a horizon; state null and too young are open."""
-    if row["moved"] and row["days"] <= horizon:
+def _outcome(row: dict[str, Any], horizon: int) -> str | None:
+    """converted, not_converted or open at a horizon; null for a team without T0."""
+    t0, w, end = row["integrated_on"], row["moved_after_t0_on"], row["censored_on"]
+    if t0 is None:
+        return None
+    if w is not None and w <= end and (w - t0).days <= horizon:
         return "converted"
-    if row["potential_days"] is not None and row["potential_days"] >= horizon:
-        return "not_converted"
-    return "open"
+    return "not_converted" if (end - t0).days >= horizon else "open"
 
 
 def _days(con: duckdb.DuckDBPyConnection, team: str, as_of: date) -> list[dict[str, Any]]:

@@ -60,7 +60,8 @@ R15 A credit without a service is a negative amount whose service name is missin
     the rounding (18 decimals, toward zero), is the remainder.
 R16 Conversion happens after splitting and spreading, without rounding. A rate holds for 7 days
     past its validity; a pair that is missing after that is an error.
-R17 Coverage of a team: the charge sources where it has a booked part or a link. All of them
+R17 Coverage of a team: the charge sources where it has a booked part or a link that holds on
+    some day (one that another link overrules on every day is none). All of them
     have to reach back to S-180 (the latest start decides). A team that is in none is covered by
     the earliest source; with no charge source at all nobody is covered. The earliest charge day
     of a source is the earliest business day of a charge start among the rows that count (after
@@ -878,9 +879,11 @@ def evaluate(
     s_of = {team: subscribed_on(rows, definition) for team, rows in events.items()}
     members = _requests(seen, book, a, s_of, facts, definition)
     charge_sources = _charges(seen, book, a, facts, definition)
-    for link in seen.links:
-        if business_day(link.valid_from, definition) < a:
-            charge_sources[link.team_id].add(link.source)
+    for source, source_id in book.by_id:
+        for day in book.change_days(Identity(source, source_id)):
+            linked = book.linked(source, source_id, day)
+            if linked is not None and day < a:
+                charge_sources[linked].add(source)
     coverage = source_coverage(seen.charges, seen.coverage, definition)
     workload = _workload_days(facts, definition)
     merged = merges(seen, book, a)

@@ -34,8 +34,9 @@ ended_events as (
     where event = 'ended' and occurred_on < $as_of
 ),
 
--- What one paid event covers: its period, cut by the first end that comes after the event.
--- Without a period it runs until that end.
+-- What one paid event covers: its period, cut by the first end that comes after the event (an end
+-- at the same moment closes the plan before, as in an upgrade). Without a period it runs until
+-- that end.
 covers as (
     select
         paid_events.team_id,
@@ -45,7 +46,7 @@ covers as (
     left join ended_events
         on
             paid_events.team_id = ended_events.team_id
-            and paid_events.occurred_at <= ended_events.occurred_at
+            and paid_events.occurred_at < ended_events.occurred_at
     group by
         paid_events.team_id, paid_events.from_on, paid_events.to_on, paid_events.occurred_at
 ),

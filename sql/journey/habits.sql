@@ -69,9 +69,12 @@ select
     integrated.integrated_on,
     count(distinct member_days.member_id) as active_members
 from integrated
+inner join journey.subscribers as subscribers on integrated.team_id = subscribers.team_id
 left join fact.member_days as member_days
     on
         integrated.team_id = member_days.team_id
-        and member_days.usage_on between integrated.integrated_on - 27 and integrated.integrated_on
+        and member_days.usage_on
+        between greatest(integrated.integrated_on - 27, subscribers.subscribed_on)
+        and integrated.integrated_on
         and member_days.accepted > 0
 group by integrated.team_id, integrated.integrated_on

@@ -53,6 +53,7 @@ own_history as (
             team_id,
             source
         from ref.team_spans
+        where from_on < $as_of
     ) as charge_days
     inner join ref.coverage as coverage on charge_days.source = coverage.source
     group by charge_days.team_id

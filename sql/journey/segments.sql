@@ -30,10 +30,13 @@ usage as (
         usage_days.task,
         sum(usage_days.accepted) as accepted
     from journey.habits as habits
+    inner join journey.subscribers as subscribers on habits.team_id = subscribers.team_id
     inner join fact.usage_days as usage_days
         on
             habits.team_id = usage_days.team_id
-            and usage_days.usage_on between habits.integrated_on - 27 and habits.integrated_on
+            and usage_days.usage_on
+            between greatest(habits.integrated_on - 27, subscribers.subscribed_on)
+            and habits.integrated_on
     where usage_days.accepted > 0
     group by habits.team_id, usage_days.model, usage_days.task
 ),

@@ -18,10 +18,10 @@
 -- column database_on: The same for databases.
 -- column observability_on: The same for observability.
 -- column churned_on: First day without the plan after which the gap outlasts the grace.
--- column after_churn: Whether the team moved on or after churned_on.
+-- column after_churn: Whether W is on or after churned_on.
 -- column merged_on: Day from which the team's rows belong to another team.
 -- column merged_into: That other team.
--- column merged_into_native: Whether that other team was a standing customer.
+-- column merged_into_native: Whether that other team's state is native.
 -- column censored_on: Last day on which a move of this team could be decided: the data-complete
 --   day, or merged_on less the window.
 -- column is_native: Standing customer before S.
@@ -152,10 +152,10 @@ select
     adoption.database_on,
     adoption.observability_on,
     p.churned_on,
-    coalesce(p.moved_on >= p.churned_on, false) as after_churn,
+    coalesce(p.moved_after_t0_on >= p.churned_on, false) as after_churn,
     p.merged_on,
     p.merged_into,
-    coalesce(survivor.is_native, false) as merged_into_native,
+    coalesce(survivor.state_at_t0 = 'native', false) as merged_into_native,
     p.censored_on,
     coalesce(p.is_native, false) as is_native,
     coalesce(p.has_full_lookback, false) as has_full_lookback,
@@ -195,7 +195,7 @@ select
         else 'workload_not_sustained'
     end as why
 from populations as p
-left join journey.moves as survivor on p.merged_into = survivor.team_id
+left join states as survivor on p.merged_into = survivor.team_id
 left join first_requests on p.team_id = first_requests.team_id
 left join journey.adoption as adoption on p.team_id = adoption.team_id
 left join journey.segments as segments on p.team_id = segments.team_id
