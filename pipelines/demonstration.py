@@ -4,6 +4,7 @@ Belongs here: what `demo` and `simulate` say. Does not belong here: the world (s
 The truth is read here for printing only; no night reads it.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ def simulate(out: Path, show: Progress, **options: Any) -> str:
     except worlds.SimulationError as error:
         raise UsageError(str(error)) from None
     return (
-        f"Wrote {summary.teams} teams and {summary.request_rows:,} requests over "
-        f"{summary.days} days to {out}."
+        f"Wrote {summary.teams:,} teams and {summary.request_rows:,} request rows to {out}."
     )
 
 
@@ -42,8 +42,11 @@ def simulate_landing(places: Settings, teams: int, days: int, seed: int, show: P
             f"{places.landing} holds files that the demo did not write: point CLOUDBOUND_DATA at "
             "an empty folder to see the demo, or run cloudbound nightly on what is there."
         )
-    if marker.is_file() and worlds.is_same(marker, teams=teams, days=days, seed=seed):
-        return
+    asked = {"teams": teams, "days": days, "seed": seed}
+    if marker.is_file():
+        written = json.loads(marker.read_text("utf-8"))
+        if {k: written.get(k) for k in asked} == asked:
+            return
     simulate(places.landing, show, teams=teams, days=days, seed=seed, force=marker.is_file())
 
 

@@ -19,7 +19,8 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -97,27 +98,32 @@ def load(files: Iterable[LandingFile], context: Context, progress: Progress) -> 
     The copies of one file are listed too, marked is_copy, so that every row read is accounted
     for; the kept one is the first recorded, ties by name.
     """
-    files = list(files)
-    entries: list[Entry] = []
-    kept: dict[str, Entry] = {}
-    for number, file in enumerate(sorted(files, key=lambda f: (f.recorded_at, f.source, f.name))):
-        progress("landing -> lake", number, len(files))
-        entry = _entry(file, context)
-        if entry.fingerprint in kept:
-            first = kept[entry.fingerprint]
-            entry = replace(first, name=file.name, recorded_at=file.recorded_at, is_copy=True)
-        else:
-            kept[entry.fingerprint] = entry
-        entries.append(entry)
-    progress("landing -> lake", len(files), len(files))
+    ordered = sorted(files, key=lambda f: (f.recorded_at, f.source, f.name))
+    chosen = [_choose(file) for file in ordered]
+    marks = [fingerprint(f, form, context) for f, (form, _) in zip(ordered, chosen, strict=True)]
+    first_of = {mark: at for at, mark in reversed(list(enumerate(marks)))}
+    todo = [at for at in first_of.values() if not _catalog(context.lake, marks[at]).is_file()]
+    # Small files are one thread's work; the frames of big ones use all cores by themselves.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        bring = pool.map(lambda at: _bring(ordered[at], *chosen[at], marks[at], context), todo)
+        for done, _ in enumerate(bring, 1):
+            progress("landing -> lake", done, len(todo))
+    entries = []
+    for at, (file, mark) in enumerate(zip(ordered, marks, strict=True)):
+        entry = _from_json(_catalog(context.lake, mark), file)
+        entries.append(replace(entry, is_copy=first_of[mark] != at))
     return entries
+
+
+def _catalog(lake: Path, mark: str) -> Path:
+    return lake / "catalog" / f"{mark}.json"
 
 
 def save_inventory(entries: Iterable[Entry], lake: Path) -> None:
     """Remember what landing held, so that later steps need not look at it again."""
     partial = lake / ".inventory.partial"
     lake.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps([asdict(e) for e in entries], default=str), "utf-8")
+    partial.write_text(json.dumps([vars(e) for e in entries], default=str), "utf-8")
     partial.replace(lake / "inventory.json")
 
 
@@ -136,12 +142,10 @@ def visible(entries: Iterable[Entry], known_at: datetime | None) -> list[Entry]:
     return [e for e in entries if known_at is None or e.recorded_at <= known_at]
 
 
-def _entry(file: LandingFile, context: Context) -> Entry:
-    form, because = _choose(file)
-    mark = fingerprint(file, form, context)
-    catalog = context.lake / "catalog" / f"{mark}.json"
-    if catalog.is_file():
-        return _from_json(catalog, file)
+def _bring(
+    file: LandingFile, form: Format | None, because: str, mark: str, context: Context
+) -> None:
+    """One file into the lake; its catalog entry is written last."""
     entry = Entry(
         fingerprint=mark,
         source=file.source,
@@ -154,11 +158,11 @@ def _entry(file: LandingFile, context: Context) -> Entry:
         because=because,
     )
     entry = _convert(file, form, entry, context) if form else _unreadable(entry, because, context)
+    catalog = _catalog(context.lake, mark)
     catalog.parent.mkdir(parents=True, exist_ok=True)
     partial = catalog.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(entry), default=str), "utf-8")
+    partial.write_text(json.dumps(vars(entry), default=str), "utf-8")
     partial.replace(catalog)
-    return _from_json(catalog, file)
 
 
 def _choose(file: LandingFile) -> tuple[Format | None, str]:
@@ -260,7 +264,7 @@ def _write_days(last: pl.DataFrame, staging: Path, entry: Entry, context: Contex
 def _write(frame: pl.DataFrame, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    frame.write_parquet(partial, compression="zstd", compression_level=1)
+    frame.write_parquet(partial, compression="zstd", compression_level=1, statistics=False)
     partial.replace(target)
 
 

@@ -248,8 +248,25 @@ class _ChargePlan:
     marks: dict[date, str]
 
 
+_PLANS: dict[str, _ChargePlan] = {}
+
+
 def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
-    """Marks: day -> hash of its files, of the statements that count in them, and its credits."""
+    """Marks: day -> hash of its files, of the statements that count in them, and its credits.
+
+    The last plan is kept: a night asks for it when it chooses its days and when it builds them.
+    """
+    visible = [e.fingerprint for e in entries if e.family in ("charges", "account_links")]
+    key = _hash(
+        night.settings.lake, night.reference.hash, night.definition.hash, night.known_at, visible
+    )
+    if key not in _PLANS:
+        _PLANS.clear()
+        _PLANS[key] = _make_charge_plan(night, entries)
+    return _PLANS[key]
+
+
+def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
     spans = team_spans(night, entries)
     book = charges.ledger(entries, night.settings.lake)
     days = lake.days_of(entries, "charges")

@@ -120,8 +120,10 @@ def roll_up(
     )
 
 
-def _read(day: date, entry: Entry, lake: Path) -> pl.DataFrame:
-    frame = pl.read_parquet(entry.path(lake, str(day)))
+def _read(
+    day: date, entry: Entry, lake: Path, columns: list[str] | None = None
+) -> pl.DataFrame:
+    frame = pl.read_parquet(entry.path(lake, str(day)), columns=columns)
     return frame.with_columns(
         billing_period=pl.col("billing_period").cast(pl.String),
         source=pl.lit(entry.source),
@@ -288,6 +290,12 @@ def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.D
     )
 
 
+_COST_COLUMNS = [
+    "account", "sub_account", "billing_period", "provider", "currency", "usage_on", "billed",
+    "effective",
+]  # fmt: skip
+
+
 def _positive_days(
     entries: list[Entry], lake: Path, statements: pl.DataFrame, credits: pl.DataFrame
 ) -> pl.DataFrame:
@@ -296,7 +304,7 @@ def _positive_days(
     first, last = credits["first_on"].min(), credits["last_on"].max()
     assert isinstance(first, date) and isinstance(last, date)
     frames = [
-        _read(date.fromisoformat(day), entry, lake).join(
+        _read(date.fromisoformat(day), entry, lake, _COST_COLUMNS).join(
             accounts, on=["source", "account"], how="semi"
         )
         for entry in entries

@@ -57,14 +57,22 @@ def spans(links: pl.DataFrame, zone: str, known_at: datetime | None) -> pl.DataF
     rows = current.select(
         "link_source", "source_id", "recorded_at", "valid_from", "team_id", **local
     ).with_columns(pl.col("to_on").fill_null(_OPEN))
-    found: list[tuple[str, str, str, date, date | None]] = []
-    for (source, source_id), group in rows.group_by("link_source", "source_id"):
-        held = sorted(_Link(*r) for r in group.drop("link_source", "source_id").iter_rows())
-        found += [
+    # Most ids have one link for good; only the others need a walk through time.
+    key = ["link_source", "source_id"]
+    is_alone = pl.len().over(key) == 1
+    alone = rows.filter(is_alone & (pl.col("from_on") < pl.col("to_on"))).select(
+        pl.col("link_source").alias("source"), "source_id", "team_id", "from_on",
+        to_on=pl.when(pl.col("to_on") < _OPEN).then("to_on"),
+    )  # fmt: skip
+    walked: list[tuple[str, str, str, date, date | None]] = []
+    for (source, source_id), group in rows.filter(~is_alone).group_by(key):
+        held = sorted(_Link(*r) for r in group.drop(key).iter_rows())
+        walked += [
             (str(source), str(source_id), team, start, None if end == _OPEN else end)
             for team, start, end in _resolved(held)
         ]
-    return pl.DataFrame(sorted(found, key=lambda r: (r[0], r[1], r[3])), schema=SPANS, orient="row")
+    several = pl.DataFrame(walked, schema=SPANS, orient="row")
+    return pl.concat([alone, several]).sort("source", "source_id", "from_on")
 
 
 def _resolved(held: list[_Link]) -> list[tuple[str, date, date]]:

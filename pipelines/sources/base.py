@@ -146,6 +146,10 @@ def to_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
         parsed = text.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False)
         if parsed.null_count() == text.null_count():
             return parsed.cast(UTC_MICROSECONDS)
+    for pattern in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"):
+        plain = text.str.to_datetime(pattern, time_unit="us", strict=False)
+        if plain.null_count() == text.null_count():
+            return _local(plain, timezone).cast(UTC_MICROSECONDS)
     zoned, naive, epoch = (_run(text, part) for part in (_zoned_text, _naive_text, _epoch))
     return _first(zoned, _local(naive, timezone), epoch).cast(UTC_MICROSECONDS)
 

@@ -25,6 +25,7 @@ from pipelines.sources.base import BROKEN_SCHEMA, CHUNK_ROWS, MAX_LINE_BYTES, Un
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
 _BLOCK = 32 << 20
+_FEW = 256  # JSON lines that are parsed one by one when one of them is broken
 _KEEP = 2_000  # characters of a broken row that are worth keeping
 _GZIP_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
 
@@ -160,7 +161,12 @@ def _json_rows(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piec
             return frame.insert_column(0, lines), _no_broken()
     except pl.exceptions.PolarsError:
         pass
-    return _json_rows_one_by_one(numbered, wanted)
+    if len(numbered) <= _FEW:
+        return _json_rows_one_by_one(numbered, wanted)
+    # A broken line spoils only the piece it stands in.
+    size = max(_FEW, len(numbered) // 16)
+    parts = [_json_rows(numbered[i : i + size], wanted) for i in range(0, len(numbered), size)]
+    return pl.concat([raw for raw, _ in parts]), pl.concat([broken for _, broken in parts])
 
 
 def _json_rows_one_by_one(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece:

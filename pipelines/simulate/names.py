@@ -1,0 +1,54 @@
+"""Names that people read: companies, projects and cities, in Chinese and English.
+
+Belongs here: small pools drawn once with Faker and shared by all teams.
+Does not belong here: ids, numbers, or anything the metric reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from faker import Faker
+from numpy.typing import NDArray
+
+from pipelines.simulate.streams import I64
+
+_POOL = 400
+
+
+@dataclass(frozen=True)
+class Names:
+    """Pools of names: one of companies for each region, one of projects."""
+
+    company_pools: tuple[pl.Series, pl.Series]
+    project_pool: pl.Series
+
+    def companies(self, index: I64, region: NDArray[np.int8]) -> pl.Series:
+        """The company of each team, in the language of its region."""
+        place = (index * 2_654_435_761) % _POOL
+        domestic, abroad = (pool.gather(place) for pool in self.company_pools)
+        return abroad.zip_with(pl.Series(region == 1), domestic)
+
+    def projects(self, index: I64) -> pl.Series:
+        """The project that a team's workloads belong to."""
+        return self.project_pool.gather((index * 40_503) % _POOL)
+
+
+@lru_cache(maxsize=4)
+def names(seed: int) -> Names:
+    """The pools of a world."""
+    chinese, english = Faker("zh_CN"), Faker("en_US")
+    chinese.seed_instance(seed)
+    english.seed_instance(seed + 1)
+    return Names(
+        (
+            pl.Series([f"{chinese.company()} ({chinese.city_name()})" for _ in range(_POOL)]),
+            pl.Series([f"{english.company()} ({english.city()})" for _ in range(_POOL)]),
+        ),
+        pl.Series(
+            [f"{english.domain_word()}-{english.color_name().lower()}" for _ in range(_POOL)]
+        ),
+    )
