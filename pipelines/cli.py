@@ -191,7 +191,7 @@ def funnel(
             rows,
             [step.strip() for step in steps.split(",")],
             window_us=funnels.parse_window(window) if window else None,
-            mode=mode,
+            mode=mode,  # type: ignore[arg-type]  # click.Choice has checked it
             exclude=exclude,
             by=by,
         )
@@ -203,7 +203,9 @@ def funnel(
 
 @cli.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Default: report.html in the data folder."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Default: report.html in the data folder.",
 )
 @click.option("--lang", default="en", show_default=True, type=click.Choice(["en", "zh"]))
 def report(out: Path | None, lang: str) -> None:

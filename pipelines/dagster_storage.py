@@ -72,11 +72,15 @@ class BatchedEventLog(SqliteEventLogStorage):
                 for insert in inserts:
                     con.execute(insert)
             with self.index_transaction() as con:
-                ids = [con.execute(i).inserted_primary_key[0] for i in inserts]
+                results = [con.execute(i).inserted_primary_key for i in inserts]
+                ids = [key[0] for key in results if key is not None]
                 self._store_asset_event_tags(con, batch, ids)
                 # The asset's own row keeps only the newest event of a kind.
                 newest = {
-                    (event.dagster_event_type, event.get_dagster_event().asset_key): (event, id_)
+                    (event.dagster_event_type, event.get_dagster_event().asset_key): (
+                        event,
+                        id_,
+                    )
                     for event, id_ in zip(batch, ids, strict=True)
                 }
                 for event, id_ in newest.values():

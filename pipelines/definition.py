@@ -27,7 +27,12 @@ class Definition:
     habit_active_days: int = 5
     habit_iso_weeks: int = 2
     habit_min_members: int = 1
-    workload_families: tuple[str, ...] = ("deploy", "storage", "database", "observability")
+    workload_families: tuple[str, ...] = (
+        "deploy",
+        "storage",
+        "database",
+        "observability",
+    )
     host_providers: tuple[str, ...] = ()
     billable_cny: Decimal = Decimal("0.005")
     qualifying_window_days: int = 28

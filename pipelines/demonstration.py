@@ -26,9 +26,7 @@ def simulate(out: Path, show: Progress, **options: Any) -> str:
         summary = worlds.simulate(out, progress=show, **given)
     except worlds.SimulationError as error:
         raise UsageError(str(error)) from None
-    return (
-        f"Wrote {summary.teams:,} teams and {summary.request_rows:,} request rows to {out}."
-    )
+    return f"Wrote {summary.teams:,} teams and {summary.request_rows:,} request rows to {out}."
 
 
 def simulate_landing(places: Settings, teams: int, days: int, seed: int, show: Progress) -> None:

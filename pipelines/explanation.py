@@ -113,7 +113,14 @@ def _evidence(
         "where team_id = ? and occurred_at = ? order by file, line",
         [row["team_id"], row["subscribed_at"]],
     ).fetchall():
-        found.append({"what": "first paid subscription (S)", "day": day, "file": file, "line": line})
+        found.append(
+            {
+                "what": "first paid subscription (S)",
+                "day": day,
+                "file": file,
+                "line": line,
+            }
+        )
     decisive = [
         ("requests", row["integrated_on"], "request on T0"),
         ("charges", row["moved_on"], "charge on the qualifying day"),
@@ -180,7 +187,9 @@ def text(answer: dict[str, Any]) -> str:
     lines.append(f"  outcome            {outcomes}")
     lines.append(f"  as of {answer['as_of']}, decided up to {answer['data_complete_on']}")
     lines.append("Rows that decided:")
-    lines += [f"  {e['day']}  {e['what']}: {e['file']} line {e['line']}" for e in answer["evidence"]]
+    lines += [
+        f"  {e['day']}  {e['what']}: {e['file']} line {e['line']}" for e in answer["evidence"]
+    ]
     lines.append("Days (accepted requests, active; net CNY, billable, qualifying):")
     for day in _around(answer):
         marks = (" active" if day["is_active"] else "", " billable" if day["is_billable"] else "",

@@ -676,7 +676,11 @@ def _ordered(block: _Block) -> Ints:
     start = block.entries(block.step(0).moments())
     reached = np.full((len(plan.steps), start.size), block.nobody)
     reached[0] = start
-    live, here, since = np.arange(start.size), start, np.zeros(start.size, dtype=np.int64)
+    live, here, since = (
+        np.arange(start.size),
+        start,
+        np.zeros(start.size, dtype=np.int64),
+    )
     for number in range(1, len(plan.steps)):
         rows = block.step(number)
         position = rows.before[here] + plan.claims[number, since]

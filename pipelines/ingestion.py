@@ -19,7 +19,12 @@ from pipelines.sources.base import Options, UnreadableFile
 
 
 def ingest(
-    places: Settings, paths: tuple[Path, ...], source: str, form: str, timezone: str, dry_run: bool
+    places: Settings,
+    paths: tuple[Path, ...],
+    source: str,
+    form: str,
+    timezone: str,
+    dry_run: bool,
 ) -> str:
     """Copy the files into landing/<source> (or only look at them) and describe each.
 

@@ -30,7 +30,11 @@ import polars as pl
 from pipelines import contracts
 from pipelines.errors import UsageError
 from pipelines.landing import LandingFile
-from pipelines.rollup.calendar import daily_parts, is_unallocated_credit, on_business_day
+from pipelines.rollup.calendar import (
+    daily_parts,
+    is_unallocated_credit,
+    on_business_day,
+)
 from pipelines.sources import registry
 from pipelines.sources.base import Format, Options, UnreadableFile
 
@@ -186,7 +190,9 @@ def _entry_of(stored: dict[str, Any]) -> Entry:
 
 def _unreadable(entry: Entry, reason: str, context: Context) -> Entry:
     _write_rejects(
-        entry, [pl.DataFrame([(0, reason, "")], contracts.REJECTED, orient="row")], context
+        entry,
+        [pl.DataFrame([(0, reason, "")], contracts.REJECTED, orient="row")],
+        context,
     )
     return replace(entry, whole_file_reason=reason)
 
@@ -197,7 +203,8 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
     rejects: list[pl.DataFrame] = []
     statements: list[pl.DataFrame] = []
     days: dict[str, int] = defaultdict(int)
-    rows_read, newest_on, held = 0, "", []
+    rows_read, newest_on = 0, ""
+    held: list[pl.DataFrame] = []
     warnings: set[str] = set()
     credit_days: set[str] = set()
     ids: list[pl.DataFrame] = []
@@ -291,7 +298,7 @@ def _by_day(family: str, good: pl.DataFrame, zone: str) -> pl.DataFrame:
     return good.with_columns(day=pl.lit(UNDATED))
 
 
-_IDENTITY = {"account": pl.String, "sub_account": pl.String}
+_IDENTITY: dict[str, Any] = {"account": pl.String, "sub_account": pl.String}
 
 
 def _identities(family: str, good: pl.DataFrame) -> pl.DataFrame:

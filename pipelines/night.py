@@ -119,7 +119,11 @@ def write_reference(night: Night) -> dict[str, int]:
         .sort("source")
     )
     rows = [
-        (night.definition.hash, name, json.dumps(value, default=str, ensure_ascii=False))
+        (
+            night.definition.hash,
+            name,
+            json.dumps(value, default=str, ensure_ascii=False),
+        )
         for name, value in night.definition.parameters().items()
         if name != "definition"
     ]
@@ -258,7 +262,11 @@ def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
     """
     visible = [e.fingerprint for e in entries if e.family in ("charges", "account_links")]
     key = _hash(
-        night.settings.lake, night.reference.hash, night.definition.hash, night.known_at, visible
+        night.settings.lake,
+        night.reference.hash,
+        night.definition.hash,
+        night.known_at,
+        visible,
     )
     if key not in _PLANS:
         _PLANS.clear()
@@ -287,7 +295,11 @@ def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
         for (day,), part in book.credit_rates.partition_by("usage_on", as_dict=True).items()
     }
     marks = {
-        d: _hash(salt, [(e.fingerprint, verdicts[e.fingerprint]) for e in found], rates.get(d))
+        d: _hash(
+            salt,
+            [(e.fingerprint, verdicts[e.fingerprint]) for e in found],
+            rates.get(d),
+        )
         for d, found in days.items()
     }
     return _ChargePlan(spans, book, days, marks)
@@ -394,7 +406,7 @@ def set_clock(night: Night) -> dict[str, Any]:
             "definition": d.hash,
             "reference": night.reference.hash,
         }
-        schema = {
+        schema: dict[str, Any] = {
             "as_of": pl.Date, "known_at": pl.Datetime("us", "UTC"), "data_complete_on": pl.Date,
             "last_request_on": pl.Date, "last_charge_on": pl.Date, "definition": pl.String,
             "reference": pl.String,
@@ -433,15 +445,12 @@ def account_for(night: Night) -> Outcome:
         )
         files = [_file_row(e, kept, book) for e in entries]
         with warehouse.transaction(con):
-            schema = {c: pl.String for c in tables.FILES.columns} | {
-                c: pl.Int64
-                for c in ("rows_read", "accepted", "rejected", "superseded", "duplicate")
-            } | {"loaded_at": pl.Datetime("us", "UTC")}  # fmt: skip
+            schema: dict[str, Any] = dict.fromkeys(tables.FILES.columns, pl.String) | dict.fromkeys(("rows_read", "accepted", "rejected", "superseded", "duplicate"), pl.Int64) | {"loaded_at": pl.Datetime("us", "UTC")}  # fmt: skip
             frame = pl.DataFrame(files, schema=schema)
             _write(con, tables.FILES, frame.sort("file"))
             _write(con, tables.REJECTS, _rejects(night, entries))
             _write(con, tables.MONEY, _money(con, entries, book))
-            breaches = {}
+            breaches: dict[str, int] = {}
             for table in (tables.FILES, tables.MONEY):
                 found = sql_assets.evaluate(con, table.name, table.checks)
                 breaches |= {f"{table.name}: {k}": v for k, v in found.items()}
@@ -451,9 +460,7 @@ def account_for(night: Night) -> Outcome:
 def _file_row(entry: Entry, kept: dict[str, int], book: pl.DataFrame) -> dict[str, Any]:
     good = entry.rows_read - entry.rejected
     superseded = 0
-    if entry.whole_file_reason:
-        accepted = 0
-    elif entry.is_copy:
+    if entry.whole_file_reason or entry.is_copy:
         accepted = 0
     elif entry.family in ("requests", "subscriptions"):
         accepted = kept.get(entry.fingerprint, 0)
@@ -481,7 +488,12 @@ def _file_row(entry: Entry, kept: dict[str, int], book: pl.DataFrame) -> dict[st
 
 
 def _rejects(night: Night, entries: list[Entry]) -> pl.DataFrame:
-    schema = {"file": pl.String, "line": pl.Int64, "reason": pl.String, "row": pl.String}
+    schema: dict[str, Any] = {
+        "file": pl.String,
+        "line": pl.Int64,
+        "reason": pl.String,
+        "row": pl.String,
+    }
     frames = [pl.DataFrame(schema=schema)]
     for entry in entries:
         if not entry.is_copy and (entry.rejected or entry.whole_file_reason):
@@ -504,7 +516,7 @@ def _money(
         for s in e.statements
         if (e.source, s["account"], s["billing_period"], e.snapshot) in current
     ]
-    schema = {
+    schema: dict[str, Any] = {
         "source": pl.String, "currency": pl.String, "billed_in": charges.AMOUNT,
         "effective_in": charges.AMOUNT,
     }  # fmt: skip
@@ -521,7 +533,9 @@ def _money(
     zero = pl.lit(0, charges.AMOUNT)
     amounts = ["billed_in", "billed", "effective_in", "effective"]
     return joined.select(
-        "source", "currency", *(pl.col(a).cast(charges.AMOUNT).fill_null(zero) for a in amounts)
+        "source",
+        "currency",
+        *(pl.col(a).cast(charges.AMOUNT).fill_null(zero) for a in amounts),
     ).sort("source", "currency")
 
 
@@ -530,7 +544,8 @@ def check_facts(night: Night, table: Table) -> Outcome:
     with warehouse.build(night.settings.build) as con:
         row = warehouse.one(con, f"select count(*) from {table.name}")
         assert row is not None
-        return Outcome(row[0], sql_assets.evaluate(con, table.name, table.checks))
+        breaches = sql_assets.evaluate(con, table.name, table.checks)
+        return Outcome(row[0], breaches, sql_assets.column_types(con, table.name))
 
 
 def record_print(night: Night, run_id: str, now: datetime) -> int:
@@ -614,7 +629,7 @@ def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> P
             "tables_changed": ", ".join(changed),
         }
         utc = pl.Datetime("us", "UTC")
-        schema = {
+        schema: dict[str, Any] = {
             "run_id": pl.String, "as_of": pl.Date, "known_at": utc, "definition": pl.String,
             "started_at": utc, "published_at": utc, "files": pl.Int64,
             "tables_changed": pl.String,
@@ -661,14 +676,18 @@ def _changed_days(con: duckdb.DuckDBPyConnection, family: str, marks: dict[date,
         _write(con, tables.BUILT_DAYS, pl.DataFrame(schema=empty))
     built = dict(
         con.execute(
-            "select usage_on, fingerprint from ops.built_days where family = ?", [family]
+            "select usage_on, fingerprint from ops.built_days where family = ?",
+            [family],
         ).fetchall()
     )
     return {d for d in built.keys() | marks.keys() if built.get(d) != marks.get(d)}
 
 
 def _mark_days(
-    con: duckdb.DuckDBPyConnection, family: str, days: Iterable[date], marks: dict[date, str]
+    con: duckdb.DuckDBPyConnection,
+    family: str,
+    days: Iterable[date],
+    marks: dict[date, str],
 ) -> None:
     days = list(days)
     con.execute(

@@ -66,10 +66,11 @@ class SqlAsset:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of one file did: rows in the table, and breaches per check."""
+    """What one run of one file did: rows in the table, breaches per check, types per column."""
 
     rows: int
     breaches: dict[str, int] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
 
 def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
@@ -211,18 +212,26 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
         con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
     except duckdb.Error as error:
         raise UsageError(f"{asset.path}: {str(error).strip()}") from error
-    _same_columns(con, asset)
+    types = column_types(con, asset.name)
+    _same_columns(asset, types)
     warehouse.comment(
-        con, asset.name, f"{asset.description} Grain: {asset.grain}", dict(asset.columns)
+        con,
+        asset.name,
+        f"{asset.description} Grain: {asset.grain}",
+        dict(asset.columns),
     )
     rows = warehouse.one(con, f"select count(*) from {asset.name}")
     assert rows is not None
-    return Outcome(rows=rows[0], breaches=evaluate(con, asset.name, asset.checks, parameters))
+    breaches = evaluate(con, asset.name, asset.checks, parameters)
+    return Outcome(rows=rows[0], breaches=breaches, types=types)
 
 
-def _same_columns(con: duckdb.DuckDBPyConnection, asset: SqlAsset) -> None:
-    actual = [r[0] for r in con.execute(f"describe {asset.name}").fetchall()]
-    extra, lacking = set(actual) - set(asset.columns), set(asset.columns) - set(actual)
+def column_types(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in con.execute(f"describe {table}").fetchall()}
+
+
+def _same_columns(asset: SqlAsset, types: Mapping[str, str]) -> None:
+    extra, lacking = set(types) - set(asset.columns), set(asset.columns) - set(types)
     if extra or lacking:
         raise UsageError(
             f"{asset.path}: undocumented columns {sorted(extra)}, "

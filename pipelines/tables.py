@@ -54,7 +54,8 @@ MEMBER_DAYS = Table(
     },
     (
         _stop(
-            "every member day has a team and a day", "team_id is not null and usage_on is not null"
+            "every member day has a team and a day",
+            "team_id is not null and usage_on is not null",
         ),
         _stop("counts are not negative", "accepted >= 0 and failed >= 0 and off_plan >= 0"),
         _stop("cached tokens are part of the input", "cached_tokens <= input_tokens"),
@@ -98,7 +99,12 @@ CHARGE_DAYS = Table(
         "effective": "EffectiveCost in the billing currency, exact.",
         "net_cny": "Cost on the statement's basis, less credits without a service, in CNY.",
     },
-    (_stop("every charge day has an amount", "billed is not null and net_cny is not null"),),
+    (
+        _stop(
+            "every charge day has an amount",
+            "billed is not null and net_cny is not null",
+        ),
+    ),
 )
 SUBSCRIPTIONS = Table(
     "fact.subscriptions",
@@ -232,7 +238,10 @@ FILES = Table(
             "rows read are accepted, rejected, superseded or duplicate",
             "rows_read = accepted + rejected + superseded + duplicate",
         ),
-        _stop("no count is negative", "least(accepted, rejected, superseded, duplicate) >= 0"),
+        _stop(
+            "no count is negative",
+            "least(accepted, rejected, superseded, duplicate) >= 0",
+        ),
         _warn("every file could be read", "family <> 'unknown'"),
         _warn("no row was rejected", "rejected = 0"),
     ),
@@ -261,7 +270,12 @@ UNALLOCATED_CREDITS = Table(
         "credit": "The credit (negative).",
         "unallocated": "What is left of it.",
     },
-    (_stop("a credit is not spread twice", "unallocated between credit - 0.000001 and 0.000001"),),
+    (
+        _stop(
+            "a credit is not spread twice",
+            "unallocated between credit - 0.000001 and 0.000001",
+        ),
+    ),
 )
 UNMAPPED_SERVICES = Table(
     "ops.unmapped_services",

@@ -34,7 +34,7 @@ def build(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises UsageError when another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    config = {
+    config: dict[str, Any] = {
         "storage_compatibility_version": STORAGE_VERSION,
         "temp_directory": str(path.parent / ".spill"),
         "memory_limit": os.environ.get("CLOUDBOUND_MEMORY") or "75%",
@@ -62,7 +62,10 @@ def published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     if not path.is_file():
         raise UsageError(f"There is no published file {path}: run cloudbound nightly (or demo).")
-    config = {"enable_external_access": "false", "autoinstall_known_extensions": "false"}
+    config: dict[str, Any] = {
+        "enable_external_access": "false",
+        "autoinstall_known_extensions": "false",
+    }
     try:
         con = duckdb.connect(str(path), read_only=True, config=config)
     except duckdb.Error as error:
@@ -87,7 +90,8 @@ def scratch(**frames: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def frame(con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> pl.DataFrame:
     """A query's rows as a polars frame."""
-    return con.sql(query, params=parameters).pl()
+    rows: pl.DataFrame = con.sql(query, params=parameters).pl()
+    return rows
 
 
 def one(
@@ -102,7 +106,8 @@ def read_table(con: duckdb.DuckDBPyConnection, table: str) -> pl.DataFrame:
     """A whole table by its name. Raises UsageError when there is none of that name."""
     if not exists(con, table):
         raise UsageError(f"There is no file and no published table {table!r}: check the name.")
-    return con.table(table).pl()
+    rows: pl.DataFrame = con.table(table).pl()
+    return rows
 
 
 def exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
@@ -160,7 +165,10 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def comment(
-    con: duckdb.DuckDBPyConnection, table: str, description: str, columns: dict[str, str]
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    description: str,
+    columns: dict[str, str],
 ) -> None:
     """COMMENT ON the table and each column (a replaced table has lost them)."""
     con.execute(f"comment on table {table} is {_literal(description)}")

@@ -23,6 +23,7 @@ from pipelines.defs.shared import (
     check_results,
     check_specs,
     columns_metadata,
+    outcome_metadata,
 )
 from pipelines.night import Night, Rebuilt
 
@@ -54,7 +55,7 @@ def _spec(table: tables.Table, *deps: dg.AssetKey, daily: bool = False) -> dg.As
 
 
 def _forced(context: dg.AssetExecutionContext, config: FactsConfig) -> frozenset[date]:
-    if not config.force or not context.has_partition_key and not context.has_partition_key_range:
+    if not config.force or (not context.has_partition_key and not context.has_partition_key_range):
         return frozenset()
     return frozenset(date.fromisoformat(key) for key in context.partition_keys)
 
@@ -78,8 +79,8 @@ def _daily(
                 context.log_event(dg.AssetMaterialization(_key(table), partition=str(day)))
         yield dg.MaterializeResult(
             asset_key=_key(table),
-            metadata={
-                "dagster/row_count": outcome.rows,
+            metadata=outcome_metadata(table.columns, outcome)
+            | {
                 "days_rebuilt": len(rebuilt.days),
                 "days": span,
             },
@@ -136,15 +137,24 @@ def charge_days(
     name="small_facts",
     specs=[
         _spec(t)
-        for t in (tables.SUBSCRIPTIONS, tables.TEAMS, tables.ASSIGNMENTS, tables.CHANNEL_COSTS)
+        for t in (
+            tables.SUBSCRIPTIONS,
+            tables.TEAMS,
+            tables.ASSIGNMENTS,
+            tables.CHANNEL_COSTS,
+        )
     ],
 )
 def small_facts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     work = night.night()
     rows = {tables.SUBSCRIPTIONS.name: steps.write_subscriptions(work)}
     rows |= steps.write_directory(work)
-    for name, count in rows.items():
-        yield dg.MaterializeResult(asset_key=name.split("."), metadata={"dagster/row_count": count})
+    for name in rows:
+        outcome = steps.check_facts(work, tables.ALL[name])
+        yield dg.MaterializeResult(
+            asset_key=name.split("."),
+            metadata=outcome_metadata(tables.ALL[name].columns, outcome),
+        )
 
 
 @dg.asset(

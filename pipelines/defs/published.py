@@ -27,7 +27,12 @@ FILES, REJECTS, MONEY, PRINTS = (
 )
 FACTS = [
     dg.AssetKey(t.name.split("."))
-    for t in (tables.MEMBER_DAYS, tables.CHARGE_DAYS, tables.SUBSCRIPTIONS, tables.TEAMS)
+    for t in (
+        tables.MEMBER_DAYS,
+        tables.CHARGE_DAYS,
+        tables.SUBSCRIPTIONS,
+        tables.TEAMS,
+    )
 ]
 
 

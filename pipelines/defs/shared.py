@@ -6,6 +6,7 @@ Does not belong here: assets, or anything that computes.
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -32,6 +33,17 @@ def columns_metadata(columns: Mapping[str, str]) -> dict[str, dg.TableSchema]:
         columns=[dg.TableColumn(name=n, description=d) for n, d in columns.items()]
     )
     return {"dagster/column_schema": schema}
+
+
+def outcome_metadata(columns: Mapping[str, str], outcome: Outcome) -> dict[str, Any]:
+    """Rows, and the columns with the types that they really have."""
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=n, type=outcome.types.get(n, ""), description=d)
+            for n, d in columns.items()
+        ]
+    )
+    return {"dagster/row_count": outcome.rows, "dagster/column_schema": schema}
 
 
 def check_specs(key: dg.AssetKey, checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:

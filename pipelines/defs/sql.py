@@ -16,6 +16,7 @@ from pipelines.defs.shared import (
     check_results,
     check_specs,
     columns_metadata,
+    outcome_metadata,
     source_link,
 )
 from pipelines.sql_assets import SqlAsset
@@ -36,7 +37,9 @@ def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
                 group_name=GROUPS[asset.schema],
                 owners=[OWNER],
                 kinds={"sql", "duckdb"},
-                metadata=columns_metadata(asset.columns) | source_link(asset.path),
+                metadata=columns_metadata(asset.columns)
+                | source_link(asset.path)
+                | {"sql": dg.MetadataValue.md(f"```sql\n{asset.query}\n```")},
             )
         ],
         check_specs=check_specs(key, asset.checks),
@@ -45,7 +48,7 @@ def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
         outcome = steps.run_sql(night.night(), asset)
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata={"dagster/row_count": outcome.rows},
+            metadata=outcome_metadata(asset.columns, outcome),
             check_results=list(check_results(key, asset.checks, outcome)),
         )
 

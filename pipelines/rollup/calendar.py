@@ -33,8 +33,8 @@ def daily_parts(charges: pl.DataFrame, zone: str) -> pl.DataFrame:
     if many.height:
         many = many.with_columns(part=pl.int_ranges(0, "parts")).explode("part", empty_as_null=True)
         many = many.with_columns(
-            usage_on=pl.col("first_on") + pl.duration(days=pl.col("part")),
             *(_part(amount) for amount in ("billed", "effective", "list_cost")),
+            usage_on=pl.col("first_on") + pl.duration(days=pl.col("part")),
         ).drop("part")
         single = pl.concat([single, many.select(single.columns)])
     return single.drop("first_on", "is_known_currency", strict=False)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -25,20 +26,20 @@ AMOUNT = pl.Decimal(38, 18)
 NET = pl.Decimal(38, 12)
 CREDIT_FAMILY, UNKNOWN_FAMILY = "credit", "other"
 STATEMENT = ["source", "account", "billing_period"]
-CHARGE_DAYS = {
+CHARGE_DAYS: dict[str, Any] = {
     "usage_on": pl.Date, "team_id": pl.String, "provider": pl.String, "family": pl.String,
     "currency": pl.String, "source": pl.String, "is_linked": pl.Boolean, "billed": AMOUNT,
     "effective": AMOUNT, "net_cny": NET,
 }  # fmt: skip
-UNMAPPED = {
+UNMAPPED: dict[str, Any] = {
     "usage_on": pl.Date, "provider": pl.String, "service": pl.String, "category": pl.String,
     "net_cny": NET,
 }  # fmt: skip
-CREDIT_RATES = {
+CREDIT_RATES: dict[str, Any] = {
     "source": pl.String, "account": pl.String, "sub_account": pl.String, "currency": pl.String,
     "usage_on": pl.Date, "rate": AMOUNT,
 }  # fmt: skip
-UNALLOCATED = {
+UNALLOCATED: dict[str, Any] = {
     "source": pl.String, "account": pl.String, "sub_account": pl.String, "currency": pl.String,
     "charge_starts_on": pl.Date, "credit": AMOUNT, "unallocated": AMOUNT,
 }  # fmt: skip
@@ -65,7 +66,9 @@ def ledger(entries: Iterable[Entry], lake: Path) -> Ledger:
     credits = _credits(chosen, lake, statements)
     if credits.height == 0:
         return Ledger(
-            statements, pl.DataFrame(schema=CREDIT_RATES), pl.DataFrame(schema=UNALLOCATED)
+            statements,
+            pl.DataFrame(schema=CREDIT_RATES),
+            pl.DataFrame(schema=UNALLOCATED),
         )
     rates, unallocated = _spread(credits, _positive_days(chosen, lake, statements, credits))
     return Ledger(statements, rates, unallocated)
@@ -107,7 +110,15 @@ def roll_up(
     rows = _with_family(rows, reference)
     rows = _with_net(rows, book.credit_rates, reference)
     rows = _with_team(rows, team_spans)
-    keys = ["usage_on", "team_id", "provider", "family", "currency", "source", "is_linked"]
+    keys = [
+        "usage_on",
+        "team_id",
+        "provider",
+        "family",
+        "currency",
+        "source",
+        "is_linked",
+    ]
     charge_days = rows.group_by(keys).agg(pl.col("billed", "effective", "net_cny").sum())
     unmapped = (
         rows.filter(pl.col("family") == UNKNOWN_FAMILY)
@@ -120,9 +131,7 @@ def roll_up(
     )
 
 
-def _read(
-    day: date, entry: Entry, lake: Path, columns: list[str] | None = None
-) -> pl.DataFrame:
+def _read(day: date, entry: Entry, lake: Path, columns: list[str] | None = None) -> pl.DataFrame:
     frame = pl.read_parquet(entry.path(lake, str(day)), columns=columns)
     return frame.with_columns(
         billing_period=pl.col("billing_period").cast(pl.String),
@@ -333,10 +342,15 @@ def _spread(credits: pl.DataFrame, positive: pl.DataFrame) -> tuple[pl.DataFrame
     total = pl.col("positive").sum().over("credit_id")
     one, zero = pl.lit(1, AMOUNT), pl.lit(0, AMOUNT)
     reach = reach.with_columns(
-        total=total, rate=pl.min_horizontal((-pl.col("credit") / total).cast(AMOUNT), one)
+        total=total,
+        rate=pl.min_horizontal((-pl.col("credit") / total).cast(AMOUNT), one),
     )
     rates = reach.group_by(
-        "source", "account", pl.col("target").alias("sub_account"), "currency", "usage_on"
+        "source",
+        "account",
+        pl.col("target").alias("sub_account"),
+        "currency",
+        "usage_on",
     ).agg(pl.col("rate").sum())
     placed = reach.group_by("credit_id").agg(
         placed=pl.min_horizontal(-pl.col("credit").first(), pl.col("total").first())

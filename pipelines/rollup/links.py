@@ -6,18 +6,19 @@ Does not belong here: what a merge does to a team's clock (sql/journey/merges.sq
 """
 
 from datetime import date, datetime
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import polars as pl
 
-SPANS = {
+SPANS: dict[str, Any] = {
     "source": pl.String,
     "source_id": pl.String,
     "team_id": pl.String,
     "from_on": pl.Date,
     "to_on": pl.Date,
 }
-STRETCHES = {
+STRETCHES: dict[str, Any] = {
     "source": pl.String,
     "account": pl.String,
     "sub_account": pl.String,
@@ -47,9 +48,9 @@ def spans(links: pl.DataFrame, zone: str, known_at: datetime | None) -> pl.DataF
     """
     if known_at is not None:
         links = links.filter(pl.col("recorded_at") <= known_at)
-    current = links.sort(
-        "recorded_at", "valid_to", "team_id", nulls_last=True
-    ).unique(["link_source", "source_id", "valid_from"], keep="last", maintain_order=True)
+    current = links.sort("recorded_at", "valid_to", "team_id", nulls_last=True).unique(
+        ["link_source", "source_id", "valid_from"], keep="last", maintain_order=True
+    )
     local = {
         name: pl.col(column).dt.convert_time_zone(zone).dt.date()
         for name, column in (("from_on", "valid_from"), ("to_on", "valid_to"))
@@ -79,7 +80,7 @@ def _resolved(held: list[_Link]) -> list[tuple[str, date, date]]:
     """(team, from, to) without overlap; `held` is sorted so that the last that holds wins."""
     stretches: list[tuple[str, date, date]] = []
     edges = sorted({day for link in held for day in (link.from_on, link.to_on)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         holding = [link for link in held if link.from_on <= start < link.to_on]
         if not holding:
             continue
@@ -91,7 +92,9 @@ def _resolved(held: list[_Link]) -> list[tuple[str, date, date]]:
     return stretches
 
 
-def linked_team(rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, day: str) -> pl.Series:
+def linked_team(
+    rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, day: str
+) -> pl.Series:
     """The team that a link names for each row's id on its day, null where none does."""
     relevant = team_spans.join(rows.select("source").unique(), on="source", how="semi")
     if relevant.height == 0:
@@ -107,7 +110,9 @@ def linked_team(rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, da
     return joined["team_id"]
 
 
-def with_team(rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, day: str) -> pl.DataFrame:
+def with_team(
+    rows: pl.DataFrame, team_spans: pl.DataFrame, source_id: str, day: str
+) -> pl.DataFrame:
     """The rows with team_id: the linked team on that day, else the source's own id."""
     linked = linked_team(rows, team_spans, source_id, day)
     return rows.with_columns(team_id=linked.fill_null(rows[source_id]))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,18 +27,18 @@ CONTENT = [
 ]  # fmt: skip
 UNCLASSIFIED = "unclassified"
 
-MEMBER_DAYS = {
+MEMBER_DAYS: dict[str, Any] = {
     "usage_on": pl.Date, "team_id": pl.String, "member_id": pl.String, "accepted": pl.Int64,
     "refused_5h": pl.Int64, "refused_week": pl.Int64, "refused_month": pl.Int64,
     "refused_other": pl.Int64, "throttled": pl.Int64, "failed": pl.Int64, "off_plan": pl.Int64,
     "input_tokens": pl.Int64, "cached_tokens": pl.Int64, "output_tokens": pl.Int64,
 }  # fmt: skip
-USAGE_DAYS = {
+USAGE_DAYS: dict[str, Any] = {
     "usage_on": pl.Date, "team_id": pl.String, "model": pl.String, "task": pl.String,
     "accepted": pl.Int64, "refused": pl.Int64, "input_tokens": pl.Int64,
     "cached_tokens": pl.Int64, "output_tokens": pl.Int64, "inference_cny": pl.Float64,
 }  # fmt: skip
-KEPT = {"usage_on": pl.Date, "fingerprint": pl.String, "kept": pl.Int64}
+KEPT: dict[str, Any] = {"usage_on": pl.Date, "fingerprint": pl.String, "kept": pl.Int64}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class RequestFacts:
 
 
 def roll_up(
-    days: dict[date, list[Entry]], lake: Path, team_spans: pl.DataFrame, reference: Reference
+    days: dict[date, list[Entry]],
+    lake: Path,
+    team_spans: pl.DataFrame,
+    reference: Reference,
 ) -> RequestFacts:
     """Facts of the given days from their lake files."""
     frames = [_read(day, entry, lake) for day, entries in days.items() for entry in entries]
@@ -70,7 +74,8 @@ def roll_up(
 
 def _read(day: date, entry: Entry, lake: Path) -> pl.DataFrame:
     frame = pl.read_parquet(
-        entry.path(lake, str(day)), columns=["request_id", "received_at", "line", *CONTENT]
+        entry.path(lake, str(day)),
+        columns=["request_id", "received_at", "line", *CONTENT],
     )
     return frame.with_columns(
         usage_on=pl.lit(day),

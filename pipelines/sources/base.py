@@ -81,7 +81,7 @@ def to_amount(column: pl.Series) -> pl.Series:
         return column.cast(AMOUNT, strict=False)
     text = clean(column)
     # 20 characters can't hold more than 18 decimals, so the plain parser loses nothing there.
-    if (text.str.len_chars().max() or 0) <= 20:
+    if text.str.len_chars().gt(20).sum() == 0:
         parsed = text.str.to_decimal(scale=18)
         if parsed.null_count() == text.null_count():
             return parsed.cast(AMOUNT)
@@ -123,7 +123,10 @@ def to_boolean(column: pl.Series) -> pl.Series:
 
 
 def _boolean(text: pl.Expr) -> pl.Expr:
-    yes, no = text.is_in(["true", "1", "yes", "t", "y"]), text.is_in(["false", "0", "no", "f", "n"])
+    yes, no = (
+        text.is_in(["true", "1", "yes", "t", "y"]),
+        text.is_in(["false", "0", "no", "f", "n"]),
+    )
     return pl.when(yes).then(True).when(no).then(False).otherwise(None)
 
 

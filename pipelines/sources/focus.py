@@ -52,7 +52,9 @@ def read(path: Path, options: Options) -> Iterator[Chunk]:
     for raw, broken in pieces(path, wanted):
         rows = canonical(raw, CHARGES, options.timezone)
         yield Chunk(
-            rows=rows.with_columns(rows["currency"].str.to_uppercase()), raw=raw, broken=broken
+            rows=rows.with_columns(rows["currency"].str.to_uppercase()),
+            raw=raw,
+            broken=broken,
         )
 
 

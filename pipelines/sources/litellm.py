@@ -29,8 +29,21 @@ SPEND_LOGS: Mapping = {
     "output_tokens": ("integer", "completion_tokens"),
 }
 # Read besides the mapped ones, because their values sit deeper or need a rule.
-OTHERS = ("metadata", "request_tags", "status", "call_type", "error_str", "error_information")
-INFERENCE = ("completion", "text_completion", "responses", "anthropic_messages", "generate_content")
+OTHERS = (
+    "metadata",
+    "request_tags",
+    "status",
+    "call_type",
+    "error_str",
+    "error_information",
+)
+INFERENCE = (
+    "completion",
+    "text_completion",
+    "responses",
+    "anthropic_messages",
+    "generate_content",
+)
 LIMITS = {"hour": "5h", "week": "week", "month": "month"}
 PLAN_KEY, PAYG_HOST = "coding", "dashscope"
 

@@ -1,12 +1,15 @@
-"""Containers to raw frames: CSV, JSON Lines, JSON arrays and Parquet, plain or gzip.
+"""Containers to raw frames: CSV, JSON Lines, JSON documents and Parquet, plain or gzip.
 
-Belongs here: opening a file, splitting it into bounded pieces, numbering its lines, and keeping
+Belongs here: opening a file, splitting it into bounded pieces, numbering its rows, and keeping
 what can't be read as a row with its line and reason.
 Does not belong here: what any column means (that is each format's adapter).
 
 Every reader yields (raw, broken): raw has those of the wanted columns that the file has, plus
 line; broken has line, reason, row. Text containers give text columns (nested JSON stays text);
 Parquet keeps its types. Memory is bounded by the size of a piece, never by that of the file.
+
+A line is unique within a file: the line of a JSON Lines row, the place in an array or among the
+rows of a document, the row's number plus one in a CSV, the row's number in Parquet.
 """
 
 import csv
@@ -14,53 +17,73 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.sources.base import BROKEN_SCHEMA, CHUNK_ROWS, MAX_LINE_BYTES, UnreadableFile
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
+# From one JSON value to the rows inside it, when the rows of a format lie deeper.
+RowsIn = Callable[[dict[str, Any]], list[Any]]
 _BLOCK = 32 << 20
-_FEW = 256  # JSON lines that are parsed one by one when one of them is broken
+_HEAD = 65_536
+_JSON_LIMIT = 256 << 20
 _KEEP = 2_000  # characters of a broken row that are worth keeping
-_GZIP_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
+_BOM = b"\xef\xbb\xbf"
+_DAMAGE = (OSError, EOFError, zlib.error)  # gzip's BadGzipFile is an OSError
+_PARQUET_DAMAGE = (
+    OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError, NotImplementedError,
+    pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException,
+)  # fmt: skip
+_PARQUET_KEPT = (pl.String, pl.Boolean, pl.Date)
 
 
-def head_of(path: Path, size: int = 65_536) -> bytes:
+def head_of(path: Path, size: int = _HEAD) -> bytes:
     """First bytes of a file, decompressed; empty when it can't be decompressed."""
+    head = b""
     try:
         with open_bytes(path) as handle:
-            return handle.read(size)
-    except (OSError, *_GZIP_ERRORS):
-        return b""
+            while len(head) < size and (more := handle.read1(size - len(head))):
+                head += more
+    except _DAMAGE:
+        pass
+    return head
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> Any:
     with path.open("rb") as handle:
         magic = handle.read(2)
-    return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if magic == b"\x1f\x8b" else path.open("rb")
 
 
 def kind_of(path: Path, head: bytes) -> str:
     """'parquet', 'jsonl', 'json' (one array or object over many lines) or 'csv'."""
     if head[:4] == b"PAR1":
         return "parquet"
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = head.removeprefix(_BOM).lstrip()
     if text[:1] == b"[":
         return "json"
-    if text[:1] == b"{":
-        first, _, rest = text.partition(b"\n")
-        try:
-            json.loads(first)
-        except ValueError:
-            # A broken first line followed by other objects is still JSON Lines.
-            return "jsonl" if rest.lstrip()[:2] in (b'{"', b"{}") else "json"
+    if text[:1] != b"{":
+        return "csv"
+    first, newline, rest = text.partition(b"\n")
+    if not newline or _is_object(first):
         return "jsonl"
-    return "csv"
+    # A broken first line followed by whole objects is still JSON Lines.
+    following = [line for line in rest.split(b"\n")[:4] if line.strip()]
+    return "jsonl" if any(_is_object(line) for line in following) else "json"
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def columns_of(path: Path, head: bytes) -> list[str]:
@@ -69,167 +92,283 @@ def columns_of(path: Path, head: bytes) -> list[str]:
     if kind == "parquet":
         try:
             return list(pq.read_schema(path).names)
-        except Exception:
+        except _PARQUET_DAMAGE:
             return []
     if kind == "csv":
-        line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0]
         try:
-            return [c.strip() for c in next(csv.reader([line.decode("utf-8")]), [])]
+            return _header(head.removeprefix(_BOM).partition(b"\n")[0].decode("utf-8"))
         except (UnicodeDecodeError, csv.Error):
             return []
-    first = _first_object(head)
-    return list(first) if first else []
+    text = head.removeprefix(_BOM).decode("utf-8", "replace")
+    starts = text.split("\n")[:50] if kind == "jsonl" else [text.lstrip().lstrip("[")]
+    return list(dict.fromkeys(key for start in starts for key in _keys(start.lstrip())))
 
 
-def _first_object(head: bytes) -> dict[str, Any] | None:
-    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").lstrip().lstrip("[")
+def _header(line: str) -> list[str]:
+    return [c.strip() for c in next(csv.reader([line.rstrip("\r")]), [])]
+
+
+def _keys(text: str) -> Iterator[str]:
+    """Keys of the JSON object that text begins with, as far as the text goes."""
     decoder = json.JSONDecoder()
-    for start in [text, *text.split("\n")[:50]]:
+    at = 0
+    while at < len(text) and text[at] in "{,":
         try:
-            value, _ = decoder.raw_decode(start.lstrip())
+            key, at = decoder.raw_decode(text, _past_blanks(text, at + 1))
+            if not isinstance(key, str):
+                return
+            yield key
+            at = _past_blanks(text, at)
+            if text[at : at + 1] != ":":
+                return
+            _, at = decoder.raw_decode(text, _past_blanks(text, at + 1))
         except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return None
+            return
+        at = _past_blanks(text, at)
 
 
-def pieces(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
+def _past_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def pieces(
+    path: Path, wanted: Sequence[str], rows_in: RowsIn | None = None, is_exact: bool = False
+) -> Iterator[Piece]:
     """Raw pieces of a file of any of the four containers, with the wanted columns only.
 
-    Raises UnreadableFile when the container itself is damaged.
+    rows_in opens JSON values whose rows lie deeper; is_exact keeps every digit of JSON numbers
+    (the fast reader goes through floats). Raises UnreadableFile when the container itself is
+    damaged or has none of the wanted columns.
     """
+    if path.is_dir():
+        raise UnreadableFile("it is a folder, not a file")
     head = head_of(path)
     if not head:
         raise UnreadableFile("the file is empty or its gzip is damaged")
-    reader = {"parquet": _parquet, "jsonl": _jsonl, "json": _json, "csv": _csv}
+    kind = kind_of(path, head)
     try:
-        yield from reader[kind_of(path, head)](path, wanted)
-    except _GZIP_ERRORS as error:
-        raise UnreadableFile(f"the gzip is damaged ({error})") from None
+        if kind == "parquet":
+            yield from _parquet(path, wanted)
+        elif kind == "csv":
+            yield from _csv(path, wanted)
+        elif kind == "jsonl":
+            yield from _jsonl(path, wanted, rows_in, is_exact)
+        else:
+            yield from _json(path, wanted, rows_in)
+    except _DAMAGE as error:
+        raise UnreadableFile(f"the file is damaged ({_short(error)})") from None
     except UnicodeDecodeError:
         raise UnreadableFile("the text is not UTF-8") from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise UnreadableFile(f"the file can't be read ({_short(error)})") from None
+
+
+def _nothing_wanted(wanted: Sequence[str]) -> UnreadableFile:
+    return UnreadableFile(f"it has none of the columns {', '.join(wanted[:5])}, ...")
 
 
 def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
     try:
         file = pq.ParquetFile(path)
         present = [name for name in file.schema_arrow.names if name in wanted]
+        if not present:
+            raise _nothing_wanted(wanted)
         start = 1
         for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=present):
-            frame = pl.DataFrame(pl.from_arrow(batch))
-            yield frame.with_row_index("line", start).cast({"line": pl.Int64}), _no_broken()
+            frame = pl.DataFrame([_column(n, batch.column(n)) for n in batch.schema.names])
+            lines = pl.int_range(start, start + frame.height, dtype=pl.Int64, eager=True)
+            yield frame.insert_column(0, lines.alias("line")), _no_broken()
             start += frame.height
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        # pyarrow's errors are OSError or ValueError.
+    except UnreadableFile:
+        raise
+    except _PARQUET_DAMAGE as error:
         raise UnreadableFile(f"the Parquet is damaged ({_short(error)})") from None
 
 
+def _column(name: str, values: pa.Array) -> pl.Series:
+    """A Parquet column as text, number, boolean or time; the rest becomes text."""
+    if pa.types.is_decimal(values.type) and (values.type.scale > 18 or values.type.precision > 38):
+        values = values.cast(pa.string())
+    series = pl.Series(name, pl.from_arrow(values))
+    if series.dtype.is_nested():
+        text = series.to_frame().select(pl.struct(name).struct.json_encode().alias(name))[name]
+        start = len(json.dumps({name: 0})) - 3
+        text = text.str.replace(r'^\{"[^"]*":\s*', "").str.head(-1) if start else text
+        return text.set(series.is_null(), None)
+    if series.dtype.is_numeric() or series.dtype in _PARQUET_KEPT:
+        return series
+    if isinstance(series.dtype, pl.Datetime):
+        return series
+    return series.cast(pl.String, strict=False)
+
+
 def _lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """(number of the first line, lines) in blocks; over-long lines come as b'' plus a marker."""
+    """(number of the first line, lines) in blocks of whole lines."""
     with open_bytes(path) as handle:
         number, rest, first = 1, b"", True
         while block := handle.read(_BLOCK):
             if first:
-                block, first = block.removeprefix(b"\xef\xbb\xbf"), False
+                block, first = block.removeprefix(_BOM), False
             lines = (rest + block).split(b"\n")
             rest = lines.pop()
             if lines:
                 yield number, lines
                 number += len(lines)
             if len(rest) > MAX_LINE_BYTES:
-                raise UnreadableFile(
-                    f"line {number} is longer than {MAX_LINE_BYTES >> 20} MiB, so it can't be rows"
-                )
+                raise _over_long(number)
         if rest:
             yield number, [rest]
 
 
-def _jsonl(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
+def _over_long(line: int) -> UnreadableFile:
+    return UnreadableFile(
+        f"line {line} is longer than {MAX_LINE_BYTES >> 20} MiB, so it can't be rows"
+    )
+
+
+def _jsonl(
+    path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool
+) -> Iterator[Piece]:
+    last = 0
     for start, lines in _lines(path):
         numbered = [(start + i, s) for i, line in enumerate(lines) if (s := line.strip())]
-        for at in range(0, len(numbered), CHUNK_ROWS):
-            yield _json_rows(numbered[at : at + CHUNK_ROWS], wanted)
+        if any(len(line) > MAX_LINE_BYTES for _, line in numbered):
+            raise _over_long(next(n for n, line in numbered if len(line) > MAX_LINE_BYTES))
+        fast = None if rows_in or is_exact else _json_rows(numbered, wanted)
+        if fast is not None:
+            yield fast
+            continue
+        # One block's rows are numbered on from the last one's, so that no two share a line.
+        rows, broken, last = _rows(_parsed(numbered), wanted, rows_in, last)
+        yield _frame(rows, wanted), _broken(broken)
 
 
-def _json_rows(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece:
+def _json_rows(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece | None:
     try:
         text = b"\n".join(line for _, line in numbered)
         frame = pl.read_ndjson(text, schema=dict.fromkeys(wanted, pl.String))
-        if frame.height == len(numbered):
-            lines = pl.Series("line", [number for number, _ in numbered], dtype=pl.Int64)
-            return frame.insert_column(0, lines), _no_broken()
-    except pl.exceptions.PolarsError:
-        pass
-    if len(numbered) <= _FEW:
-        return _json_rows_one_by_one(numbered, wanted)
-    # A broken line spoils only the piece it stands in.
-    size = max(_FEW, len(numbered) // 16)
-    parts = [_json_rows(numbered[i : i + size], wanted) for i in range(0, len(numbered), size)]
-    return pl.concat([raw for raw, _ in parts]), pl.concat([broken for _, broken in parts])
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    if frame.height != len(numbered):
+        return None
+    lines = pl.Series("line", [number for number, _ in numbered], dtype=pl.Int64)
+    return frame.insert_column(0, lines), _no_broken()
 
 
-def _json_rows_one_by_one(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece:
-    rows: list[dict[str, Any]] = []
-    broken: list[tuple[int, str, str]] = []
+def _parsed(numbered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any, str]]:
+    """(line, value, '') or (line, the text, why it is no value)."""
     for number, line in numbered:
         try:
-            value = json.loads(line, parse_float=str, parse_int=str)
+            yield number, _loads(line), ""
         except UnicodeDecodeError:
-            broken.append((number, "the line is not UTF-8", _shown(line)))
-            continue
+            yield number, line, "the line is not UTF-8"
         except (ValueError, RecursionError) as error:
-            broken.append((number, f"the line is not JSON ({_short(error)})", _shown(line)))
-            continue
-        if isinstance(value, dict):
-            rows.append({"line": number, **_texts(value, wanted)})
-        else:
-            broken.append((number, "the line is not a JSON object", _shown(line)))
-    return _frame(rows, wanted), _broken(broken)
+            yield number, line, f"the line is not JSON ({_short(error)})"
 
 
-def _json(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
-    """A JSON array of objects, or one object; line = position in the array."""
+def _loads(text: bytes) -> Any:
+    """JSON with numbers kept as text, digit by digit."""
+    return json.loads(text, parse_float=str, parse_int=str)
+
+
+def _rows(
+    values: Iterable[tuple[int, Any, str]], wanted: Sequence[str], rows_in: RowsIn | None, last: int
+) -> tuple[list[dict[str, Any]], list[tuple[int, str, str]], int]:
+    rows: list[dict[str, Any]] = []
+    broken: list[tuple[int, str, str]] = []
+    for line, value, fault in values:
+        inside = [value] if fault or rows_in is None or not isinstance(value, dict) else None
+        for row in rows_in(value) if inside is None and rows_in else inside or []:
+            last = max(last + 1, line)
+            if isinstance(row, dict) and not fault:
+                rows.append({"line": last, **_texts(row, wanted)})
+            else:
+                broken.append((last, fault or "the entry is not a JSON object", _shown(row)))
+    return rows, broken, last
+
+
+def _json(path: Path, wanted: Sequence[str], rows_in: RowsIn | None) -> Iterator[Piece]:
+    """A JSON array of objects, or one object; line = position of the row in it."""
     with open_bytes(path) as handle:
         text = handle.read(_JSON_LIMIT + 1)
     if len(text) > _JSON_LIMIT:
         raise UnreadableFile(
-            f"a JSON array of more than {_JSON_LIMIT >> 20} MiB: write it as JSON Lines"
+            f"a JSON document of more than {_JSON_LIMIT >> 20} MiB: write it as JSON Lines"
         )
     try:
-        value = json.loads(text.removeprefix(b"\xef\xbb\xbf"), parse_float=str, parse_int=str)
+        value = _loads(text.removeprefix(_BOM))
     except UnicodeDecodeError:
         raise UnreadableFile("the text is not UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(f"the file is not JSON ({_short(error)})") from None
     items = value if isinstance(value, list) else [value]
+    last = 0
     for at in range(0, len(items), CHUNK_ROWS):
-        rows: list[dict[str, Any]] = []
-        broken: list[tuple[int, str, str]] = []
-        for number, item in enumerate(items[at : at + CHUNK_ROWS], at + 1):
-            if isinstance(item, dict):
-                rows.append({"line": number, **_texts(item, wanted)})
-            else:
-                broken.append((number, "the entry is not a JSON object", _shown(item)))
+        numbered = ((n, item, "") for n, item in enumerate(items[at : at + CHUNK_ROWS], at + 1))
+        rows, broken, last = _rows(numbered, wanted, rows_in, last)
         yield _frame(rows, wanted), _broken(broken)
-
-
-_JSON_LIMIT = 256 << 20
 
 
 def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
     """Polars' reader while every row has the header's width, Python's row by row where not."""
-    done = 0
+    with open_bytes(path) as handle:
+        first = handle.readline(MAX_LINE_BYTES).removeprefix(_BOM)
     try:
-        for raw, broken in _csv_fast(path, wanted):
-            yield raw, broken
-            done += raw.height
-    except pl.exceptions.PolarsError:
-        yield from _csv_row_by_row(path, wanted, skip=done)
+        header = _header(first.decode("utf-8").rstrip("\n"))
+    except csv.Error as error:
+        raise UnreadableFile(f"the header is not CSV ({_short(error)})") from None
+    if not set(header) & set(wanted):
+        raise _nothing_wanted(wanted)
+    done = 0
+    if _is_regular(path, first.count(b",")) and len(set(header)) == len(header):
+        try:
+            for raw, broken in _csv_fast(path, wanted):
+                yield raw, broken
+                done += raw.height
+            return
+        except pl.exceptions.PolarsError:
+            pass
+    yield from _csv_row_by_row(path, wanted, skip=done)
+
+
+def _is_regular(path: Path, commas: int) -> bool:
+    """Whether no line is empty or has fewer commas than the header.
+
+    Polars fills such rows up silently. A quoted line break makes a file irregular too; then it
+    is read row by row, which costs only time. Raises UnreadableFile at an over-long line.
+    """
+    with open_bytes(path) as handle:
+        line, rest = 1, b""
+        while block := handle.read(_BLOCK):
+            block = rest + block
+            cut = block.rfind(b"\n") + 1
+            whole, rest = block[:cut], block[cut:]
+            if len(rest) > MAX_LINE_BYTES:
+                raise _over_long(line + whole.count(b"\n"))
+            if whole and not _lines_are_full(whole, commas, line):
+                return False
+            line += whole.count(b"\n")
+    return not rest or _lines_are_full(rest + b"\n", commas, line)
+
+
+def _lines_are_full(text: bytes, commas: int, line: int) -> bool:
+    data = np.frombuffer(text, dtype=np.uint8)
+    ends = np.flatnonzero(data == 10)
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > MAX_LINE_BYTES:
+        raise _over_long(line + int(lengths.argmax()))
+    if commas == 0:
+        return bool(lengths.min() > 1)
+    seen = np.searchsorted(np.flatnonzero(data == 44), ends)
+    return bool(np.diff(seen, prepend=0).min() >= commas)
 
 
 def _csv_fast(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
-    scan = pl.scan_csv(path, infer_schema=False, row_index_name="line", row_index_offset=2)
+    scan = pl.scan_csv(
+        path, infer_schema=False, row_index_name="line", row_index_offset=2, glob=False
+    )
     names = {c.strip().strip("\ufeff"): c for c in scan.collect_schema().names()}
     columns = [pl.col(names[w]).alias(w) for w in wanted if w in names]
     for batch in scan.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True):
@@ -237,14 +376,18 @@ def _csv_fast(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
 
 
 def _csv_row_by_row(path: Path, wanted: Sequence[str], skip: int) -> Iterator[Piece]:
-    with io.TextIOWrapper(open_bytes(path), "utf-8-sig", errors="replace", newline="") as text:
+    """Rows of the header's width; others are broken. A row without any value is no row."""
+    with io.TextIOWrapper(
+        open_bytes(path), "utf-8-sig", errors="surrogateescape", newline=""
+    ) as text:
         csv.field_size_limit(MAX_LINE_BYTES)
         reader = csv.reader(text, strict=True)
         header = [c.strip() for c in next(reader, [])]
         rows: list[dict[str, Any]] = []
         broken: list[tuple[int, str, str]] = []
+        line = 1
         while True:
-            line = reader.line_num + 1
+            line += 1
             try:
                 row = next(reader)
             except StopIteration:
@@ -252,19 +395,28 @@ def _csv_row_by_row(path: Path, wanted: Sequence[str], skip: int) -> Iterator[Pi
             except csv.Error as error:
                 broken.append((line, f"the row is not CSV ({_short(error)})", ""))
                 continue
-            if not row:
+            if not any(row):
                 continue
             if skip > 0:
                 skip -= 1
-            elif len(row) == len(header):
-                rows.append({"line": line, **_texts(dict(zip(header, row, strict=True)), wanted)})
+                continue
+            fault = _fault(row, len(header))
+            if fault:
+                broken.append((line, fault, _shown(",".join(row))))
             else:
-                reason = f"the row has {len(row)} fields where the header has {len(header)}"
-                broken.append((line, reason, _shown(",".join(row))))
-            if len(rows) >= CHUNK_ROWS:
+                rows.append({"line": line, **_texts(dict(zip(header, row, strict=True)), wanted)})
+            if len(rows) + len(broken) >= CHUNK_ROWS:
                 yield _frame(rows, wanted), _broken(broken)
                 rows, broken = [], []
         yield _frame(rows, wanted), _broken(broken)
+
+
+def _fault(row: list[str], width: int) -> str:
+    if len(row) != width:
+        return f"the row has {len(row)} fields where the header has {width}"
+    if any(not field.isascii() and _valid(field) != field for field in row):
+        return "the row is not UTF-8"
+    return ""
 
 
 def _frame(rows: list[dict[str, Any]], wanted: Sequence[str]) -> pl.DataFrame:
@@ -273,15 +425,24 @@ def _frame(rows: list[dict[str, Any]], wanted: Sequence[str]) -> pl.DataFrame:
 
 
 def _texts(row: dict[str, Any], wanted: Sequence[str]) -> dict[str, str | None]:
-    return {name: _as_text(row.get(name)) for name in wanted}
+    return {name: _as_text(row[name]) for name in wanted if name in row}
 
 
 def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value if value.isascii() else _valid(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=True)
+    return str(value)
+
+
+def _valid(text: str) -> str:
+    """Text without the halves of characters that JSON's escapes can write."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _broken(rows: list[tuple[int, str, str]]) -> pl.DataFrame:
@@ -293,9 +454,10 @@ def _no_broken() -> pl.DataFrame:
 
 
 def _shown(value: Any) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text[:_KEEP]
+    if isinstance(value, bytes):
+        return value[:_KEEP].decode("utf-8", "replace")
+    return _valid(str(value)[:_KEEP])
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -13,7 +13,7 @@
 -- stop: a share is a share | share between 0 and 1
 -- stop: nobody is counted twice | at_risk >= moved + censored
 select
-    stratum.population as population,
+    stratum.population,
     stratum.by as "by",
     stratum.value as "value",
     days,

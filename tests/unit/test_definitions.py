@@ -1,0 +1,85 @@
+"""The Dagster shell: the literal set of assets, what starts a night, and that it is one run."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from pipelines import definitions, sql_assets
+from pipelines.defs.shared import GROUPS
+
+ASSETS = {
+    "fact/assignments", "fact/channel_costs", "fact/charge_days", "fact/member_days",
+    "fact/subscriptions", "fact/teams", "fact/usage_days",
+    "journey/active_days", "journey/adoption", "journey/churn", "journey/habits",
+    "journey/merges", "journey/milestones", "journey/moves", "journey/qualifying_days",
+    "journey/segments", "journey/strata", "journey/subscribers", "journey/teams",
+    "journey/workload_days",
+    "lake/files",
+    "metric/conversion", "metric/curve", "metric/headline", "metric/incidence",
+    "metric/link_coverage", "metric/naive_gap",
+    "ops/clock", "ops/definition", "ops/files", "ops/money", "ops/prints", "ops/rejects",
+    "ops/restatements",
+    "published/cloudbound",
+    "ref/chips", "ref/coverage", "ref/fx", "ref/identity_stretches", "ref/models", "ref/plans",
+    "ref/services", "ref/team_spans",
+}  # fmt: skip
+DAILY = {"fact/charge_days", "fact/member_days", "fact/usage_days"}
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dg.Definitions:
+    return definitions.defs()
+
+
+@pytest.fixture(scope="module")
+def specs(loaded: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    graph = loaded.resolve_asset_graph()
+    return {s.key.to_user_string(): s for s in loaded.resolve_all_asset_specs() if graph}
+
+
+def test_the_assets_are_these(specs: dict[str, dg.AssetSpec]) -> None:
+    assert set(specs) == ASSETS
+
+
+def test_the_daily_facts_are_daily_partitions_in_one_run(
+    loaded: dg.Definitions, specs: dict[str, dg.AssetSpec]
+) -> None:
+    assert {k for k, s in specs.items() if s.partitions_def is not None} == DAILY
+    graph = loaded.resolve_asset_graph()
+    for key in DAILY:
+        policy = graph.get(dg.AssetKey(key.split("/"))).backfill_policy
+        assert policy == dg.BackfillPolicy.single_run()
+
+
+def test_every_asset_has_a_sentence_a_group_an_owner_and_kinds(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
+    for key, spec in specs.items():
+        assert spec.description, key
+        assert spec.group_name in GROUPS.values(), key
+        assert spec.owners == ["team:data"], key
+        assert spec.kinds, key
+
+
+def test_every_sql_file_is_an_asset_with_the_dependencies_of_its_query(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
+    for asset in sql_assets.load_all():
+        deps = {d.asset_key.to_user_string() for d in specs[asset.name.replace(".", "/")].deps}
+        assert deps == {d.replace(".", "/") for d in asset.depends_on} | {"ops/clock"}
+
+
+def test_the_night_starts_at_two_in_the_operating_zone(loaded: dg.Definitions) -> None:
+    schedule = loaded.resolve_schedule_def("nightly")
+    assert schedule.cron_schedule == "0 2 * * *"
+    assert schedule.execution_timezone == "Asia/Shanghai"
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    at = datetime(2026, 3, 2, 2, tzinfo=ZoneInfo("Asia/Shanghai"))
+    with dg.build_schedule_context(
+        scheduled_execution_time=at, repository_def=loaded.get_repository_def()
+    ) as context:
+        tick = schedule.evaluate_tick(context)
+    assert tick.run_requests is not None
+    assert tick.run_requests[0].tags["dagster/asset_partition_range_end"] == "2026-03-01"

@@ -1,0 +1,221 @@
+"""The daily reductions on hand rows: duplicates, costs, parts, bases, credits, rates, links."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pipelines import reference, settings
+from pipelines.errors import CheckFailed
+from pipelines.rollup import calendar, charges, links, requests
+from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
+
+REFERENCE = reference.load(settings.CHECKOUT / "data" / "reference")
+NOON = datetime(2026, 1, 5, 4, tzinfo=UTC)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {
+        "source": "gateway", "request_id": "r1", "usage_on": date(2026, 1, 5), "team": "t",
+        "member": None, "requested_at": NOON, "received_at": NOON, "model": "qwen3.5-plus",
+        "task": None, "session": None, "input_tokens": 10, "cached_tokens": None,
+        "output_tokens": 1, "status": "ok", "refused_by": None, "on_plan": None,
+        "fingerprint": "f", "line": 1,
+    } | changes  # fmt: skip
+
+
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    schema = {"received_at": UTC_MICROSECONDS, "requested_at": UTC_MICROSECONDS,
+              "member": pl.String, "task": pl.String, "session": pl.String,
+              "refused_by": pl.String, "on_plan": pl.Boolean, "cached_tokens": pl.Int64}  # fmt: skip
+    return pl.DataFrame(rows, schema_overrides=schema)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, 1),
+        ({"request_id": "r2"}, 2),
+        ({"source": "other"}, 2),
+        ({"usage_on": date(2026, 1, 6)}, 2),
+    ],
+)
+def test_identity_is_source_id_and_business_day(changes: dict[str, Any], kept: int) -> None:
+    assert requests.deduplicate(frame(request(), request(**changes))).height == kept
+
+
+def test_the_latest_delivery_wins_whatever_the_order() -> None:
+    early = request(status="ok", received_at=NOON)
+    late = request(status="failed", received_at=NOON + timedelta(hours=1), fingerprint="g")
+    unknown = request(status="throttled", received_at=None, fingerprint="h")
+    for rows in ([early, late, unknown], [unknown, late, early], [late, unknown, early]):
+        assert requests.deduplicate(frame(*rows))["status"].to_list() == ["failed"]
+
+
+def test_equal_deliveries_are_settled_by_content_not_by_order() -> None:
+    one, two = request(status="ok", fingerprint="b"), request(status="failed", fingerprint="a")
+    first = requests.deduplicate(frame(one, two))["status"].to_list()
+    assert requests.deduplicate(frame(two, one))["status"].to_list() == first
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "cached", "out", "cost"),
+    [
+        ("qwen3.5-plus", 100_000, 0, 1_000, 0.08 + 0.0048),
+        ("QWEN3.5-Plus", 128_000, 0, 0, 0.1024),  # the tier's upper bound is inside it
+        ("qwen3.5-plus", 128_001, 0, 0, 0.256002),
+        ("glm-5", 10_000, 9_000, 0, 0.006 + 0.0108),
+        ("nobody-knows-it", 1_000, 0, 0, None),
+    ],
+)
+def test_tokens_cost_by_model_input_length_and_cache(
+    model: str, tokens: int, cached: int, out: int, cost: float | None
+) -> None:
+    row = request(model=model, input_tokens=tokens, cached_tokens=cached, output_tokens=out)
+    assert requests._cost(frame(row), REFERENCE).to_list() == [pytest.approx(cost)]
+
+
+def charge(start: datetime, end: datetime | None, billed: str) -> pl.DataFrame:
+    amount = pl.Series([Decimal(billed)], dtype=AMOUNT)
+    return pl.DataFrame(
+        {"charge_start": [start], "charge_end": [end], "line": [2]},
+        schema_overrides={"charge_start": UTC_MICROSECONDS, "charge_end": UTC_MICROSECONDS},
+    ).with_columns(billed=amount, effective=amount, list_cost=amount)
+
+
+def parts(start: datetime, end: datetime | None, billed: str) -> list[tuple[date, Decimal]]:
+    rows = calendar.daily_parts(charge(start, end, billed), "Asia/Shanghai").sort("usage_on")
+    return [(day, amount) for day, amount in rows.select("usage_on", "billed").iter_rows()]
+
+
+def test_a_utc_day_is_one_business_day() -> None:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    assert parts(start, start + timedelta(days=1), "7") == [(date(2026, 1, 5), Decimal(7))]
+
+
+def test_a_second_more_than_a_day_is_two() -> None:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    assert len(parts(start, start + timedelta(days=1, seconds=1), "7")) == 2
+
+
+@pytest.mark.parametrize("amount", ["100", "200", "-100.01", "0.000000000000000001", "1e-18"])
+def test_parts_are_cut_and_the_last_takes_the_rest(amount: str) -> None:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    found = [a for _, a in parts(start, start + timedelta(days=3), amount)]
+    each = (Decimal(amount) / 3).quantize(Decimal(1).scaleb(-18), rounding="ROUND_DOWN")
+    assert found == [each, each, Decimal(amount) - 2 * each]
+    assert sum(found) == Decimal(amount)
+
+
+def test_a_charge_without_an_end_is_one_day() -> None:
+    assert len(parts(datetime(2026, 1, 5, 16, tzinfo=UTC), None, "5")) == 1
+
+
+def credit_and_use(
+    credit: str, uses: dict[str | None, str], sub: str | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    credits = pl.DataFrame(
+        {"credit_id": [0], "source": ["b"], "account": ["a"], "currency": ["CNY"],
+         "first_on": [date(2026, 1, 1)], "last_on": [date(2026, 1, 31)]}
+    ).with_columns(
+        sub_account=pl.lit(sub, pl.String), credit=pl.Series([Decimal(credit)], dtype=AMOUNT)
+    )  # fmt: skip
+    positive = pl.DataFrame(
+        {"source": ["b"] * len(uses), "account": ["a"] * len(uses),
+         "sub_account": list(uses), "currency": ["CNY"] * len(uses),
+         "usage_on": [date(2026, 1, 5)] * len(uses)}, schema_overrides={"sub_account": pl.String}
+    ).with_columns(positive=pl.Series([Decimal(v) for v in uses.values()], dtype=AMOUNT))  # fmt: skip
+    return charges._spread(credits, positive)
+
+
+def test_a_credit_is_spread_over_the_account_pro_rata() -> None:
+    rates, left = credit_and_use("-30", {"x": "20", None: "40"}, None)
+    assert rates["rate"].to_list() == [Decimal("0.5"), Decimal("0.5")]
+    assert left["unallocated"].to_list() == [Decimal(0)]
+
+
+def test_a_credit_of_a_sub_account_stays_there_and_leaves_a_remainder() -> None:
+    rates, left = credit_and_use("-30", {"x": "20", "y": "40"}, "x")
+    assert rates.select("sub_account", "rate").rows() == [("x", Decimal(1))]
+    assert left["unallocated"].to_list() == [Decimal(-10)]
+
+
+def test_a_credit_without_use_is_left_whole() -> None:
+    rates, left = credit_and_use("-30", {"y": "40"}, "x")
+    assert rates.height == 0
+    assert left["unallocated"].to_list() == [Decimal(-30)]
+
+
+def rates_on(currency: str, day: date) -> list[Decimal]:
+    pairs = pl.DataFrame({"currency": [currency], "usage_on": [day]})
+    return charges.cny_rates(pairs, REFERENCE)["cny_per_unit"].to_list()
+
+
+def test_a_lapsed_rate_holds_seven_days_and_then_stops_the_night() -> None:
+    last = REFERENCE.fx.filter(pl.col("currency") == "USD")["valid_to"].max()
+    assert isinstance(last, date)
+    assert rates_on("USD", last + timedelta(days=6)) == rates_on("USD", last - timedelta(days=1))
+    with pytest.raises(CheckFailed, match=f"USD on {last + timedelta(days=7)}"):
+        rates_on("USD", last + timedelta(days=7))
+
+
+def test_home_currency_needs_no_rate() -> None:
+    assert rates_on("CNY", date(1999, 1, 1)) == [Decimal(1)]
+
+
+def link(team: str, start: str, end: str | None, recorded: str) -> dict[str, Any]:
+    def at(text: str | None) -> datetime | None:
+        return None if text is None else datetime.fromisoformat(text + "T00:00:00+00:00")
+
+    return {"link_source": "b", "source_id": "1", "team_id": team, "valid_from": at(start),
+            "valid_to": at(end), "recorded_at": at(recorded)}  # fmt: skip
+
+
+def spans(*rows: dict[str, Any], known_at: str | None = None) -> list[tuple[Any, ...]]:
+    schema = dict.fromkeys(("valid_from", "valid_to", "recorded_at"), UTC_MICROSECONDS)
+    moment = datetime.fromisoformat(known_at + "T00:00:00+00:00") if known_at else None
+    found = links.spans(pl.DataFrame(rows, schema_overrides=schema), "Asia/Shanghai", moment)
+    return found.select("team_id", "from_on", "to_on").rows()
+
+
+def test_the_latest_recorded_link_wins_from_its_day_on() -> None:
+    rows = (
+        link("a", "2025-01-01", None, "2025-01-01"),
+        link("b", "2025-06-01", None, "2025-07-01"),
+    )
+    assert spans(*rows) == [
+        ("a", date(2025, 1, 1), date(2025, 6, 1)),
+        ("b", date(2025, 6, 1), None),
+    ]
+    assert spans(*rows, known_at="2025-06-15") == [("a", date(2025, 1, 1), None)]
+
+
+def test_a_later_version_of_a_link_closes_it() -> None:
+    rows = (
+        link("a", "2025-01-01", None, "2025-01-01"),
+        link("a", "2025-01-01", "2025-03-01", "2025-04-01"),
+    )
+    assert spans(*rows) == [("a", date(2025, 1, 1), date(2025, 3, 1))]
+
+
+def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once(tmp_path: Path) -> None:
+    from pipelines.lake import Entry
+
+    def entry(name: str, snapshot: str, has_effective: bool) -> Entry:
+        statement = {"account": "a", "billing_period": "2026-01", "has_effective": has_effective}
+        return Entry(
+            fingerprint=name, source="b", name=name, snapshot=snapshot, sha256=name,
+            recorded_at=NOON, family="charges", format="focus", because="", statements=(statement,),
+        )  # fmt: skip
+
+    old, new, more = (
+        entry("1", "2026-01-10", True),
+        entry("2", "2026-01-20", False),
+        entry("3", "2026-01-20", True),
+    )
+    chosen = charges.winning_statements([new, old]).rows()
+    assert chosen == [("b", "a", "2026-01", "2026-01-20", False)]
+    assert charges.winning_statements([more, new, old])["has_effective"].to_list() == [True]
