@@ -138,13 +138,14 @@ def nightly(as_of: date | None, known_at: datetime | None) -> None:
 @cli.command()
 @click.option("--horizon", type=int, help="Days since T0; default: the definition's.")
 @click.option("--by", "by", help="Break down by this column.")
+@click.option("--definition", type=click.Path(path_type=Path), help="Another definition file.")
 @json_option
-def headline(horizon: int | None, by: str | None, as_json: bool) -> None:
+def headline(horizon: int | None, by: str | None, definition: Path | None, as_json: bool) -> None:
     """The number, with its interval, its n, and what a usual dashboard would print."""
     from pipelines import headline as answer
     from pipelines import settings, to_json
 
-    found = answer.read(settings.from_environment(), horizon, by)
+    found = answer.read(settings.from_environment(), horizon, by, definition)
     click.echo(to_json.dumps(found) if as_json else answer.text(found))
 
 

@@ -4,22 +4,32 @@ Belongs here: reading metric.headline and what stands beside it. Does not belong
 estimate (sql/metric).
 """
 
+from pathlib import Path
 from typing import Any
 
-from pipelines import landing, warehouse
+from pipelines import definition as definitions
+from pipelines import landing, rerun, warehouse
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
 _SHARES = ("teams", "moved", "at_risk", "share", "ci_low", "ci_high")
 
 
-def read(places: Settings, horizon: int | None, by: str | None) -> dict[str, Any]:
+def read(
+    places: Settings, horizon: int | None, by: str | None, definition: Path | None = None
+) -> dict[str, Any]:
     """definition, as_of, data_complete_on, horizon_days, the share with its interval, mature, itt,
     naive, published_at, stale, link coverage, and groups when `by` is given.
 
+    With a definition file the rules are run once more under it, over the published facts.
     Raises UsageError for a horizon or breakdown that is not published.
     """
-    with warehouse.published(places.published) as con:
+    opened = (
+        warehouse.published(places.published)
+        if definition is None
+        else rerun.under(_there(places), definitions.load(definition))
+    )
+    with opened as con:
         rows = warehouse.frame(con, "from metric.headline").to_dicts()
         row = _at_horizon(rows, horizon)
         naive = con.execute("select name, share from metric.naive_gap order by name").fetchall()
@@ -45,6 +55,11 @@ def read(places: Settings, horizon: int | None, by: str | None) -> dict[str, Any
         },
     }
     return answer if groups is None else answer | {"by": by, "groups": groups}
+
+
+def _there(places: Settings) -> Path:
+    with warehouse.published(places.published):
+        return places.published
 
 
 def _at_horizon(rows: list[dict[str, Any]], horizon: int | None) -> dict[str, Any]:

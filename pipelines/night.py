@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from pipelines import definition as definitions
-from pipelines import lake, landing, reference, sql_assets, tables, warehouse
+from pipelines import lake, landing, reference, rerun, sql_assets, tables, warehouse
 from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
@@ -546,6 +546,13 @@ def check_facts(night: Night, table: Table) -> Outcome:
         assert row is not None
         breaches = sql_assets.evaluate(con, table.name, table.checks)
         return Outcome(row[0], breaches, sql_assets.column_types(con, table.name))
+
+
+def write_definition_grid(night: Night) -> int:
+    """metric.definition_grid: the headline with one field of the definition changed at a time."""
+    rows = rerun.grid(night.settings.build, night.definition)
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        return _write(con, tables.DEFINITION_GRID, rows)
 
 
 def record_print(night: Night, run_id: str, now: datetime) -> int:

@@ -340,6 +340,31 @@ UNMAPPED_DAYS = Table(
         "net_cny": "Net of the day.",
     },
 )
+DEFINITION_GRID = Table(
+    "metric.definition_grid",
+    "The headline under other definitions, one field changed at a time: how much of it is the rule.",
+    "parameter, value, horizon_days",
+    {
+        "parameter": "Field that is changed: floor_cny, billable_days or habit_active_days.",
+        "value": "Its value.",
+        "is_base": "Whether that is the definition in force.",
+        "definition": "Hash of the changed definition.",
+        "horizon_days": "h.",
+        "teams": "Integrated teams at risk under that definition.",
+        "moved": "Of those, moved within h.",
+        "at_risk": "Of those, on the clock for at least h days.",
+        "share": "Kaplan-Meier share at h.",
+        "ci_low": "Lower 95 % limit.",
+        "ci_high": "Upper 95 % limit.",
+    },
+    (
+        _stop(
+            "the base line of the grid is the headline",
+            "not is_base or share is not distinct from (select h.share from metric.headline as h "
+            "where h.horizon_days = definition_grid.horizon_days)",
+        ),
+    ),
+)
 RUNS = Table(
     "ops.runs",
     "Every published night.",
@@ -461,6 +486,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, MONEY, BUILT_DAYS, KEPT_DAYS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, MONEY, BUILT_DAYS, KEPT_DAYS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

@@ -88,6 +88,26 @@ def scratch(**frames: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+@contextmanager
+def beside(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory session in which ref, fact and ops are the file's, journey and metric empty.
+
+    For running the rules once more under another definition, without touching the file.
+    """
+    with scratch() as con:
+        con.execute(f"attach {_literal(str(path))} as original (read_only)")
+        for schema in SCHEMAS:
+            con.execute(f"create schema {schema}")
+        tables = con.execute(
+            "select schema_name, table_name from duckdb_tables() "
+            "where database_name = 'original' and schema_name in ('ref', 'fact', 'ops')"
+        ).fetchall()
+        for schema, name in tables:
+            con.execute(f"create view {schema}.{name} as from original.{schema}.{name}")
+        install_macros(con, over_tables=False)
+        yield con
+
+
 def frame(con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> pl.DataFrame:
     """A query's rows as a polars frame."""
     rows: pl.DataFrame = con.sql(query, params=parameters).pl()

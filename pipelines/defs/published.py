@@ -17,10 +17,12 @@ from pipelines.defs.shared import (
     check_results,
     check_specs,
     columns_metadata,
+    outcome_metadata,
 )
 from pipelines.sql_assets import Outcome
 
 ACCOUNTS = (tables.FILES, tables.MONEY)
+GRID = dg.AssetKey(tables.DEFINITION_GRID.name.split("."))
 FILES, REJECTS, MONEY, PRINTS = (
     dg.AssetKey(t.name.split("."))
     for t in (tables.FILES, tables.REJECTS, tables.MONEY, tables.PRINTS)
@@ -72,6 +74,32 @@ def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     yield dg.MaterializeResult(asset_key=REJECTS, metadata={"dagster/row_count": rejected})
 
 
+@dg.multi_asset(
+    name="definition_grid",
+    specs=[
+        dg.AssetSpec(
+            key=GRID,
+            deps=[dg.AssetKey(["metric", "headline"])],
+            description=tables.DEFINITION_GRID.description,
+            group_name=GROUPS["metric"],
+            owners=[OWNER],
+            kinds={"sql", "duckdb"},
+            metadata=columns_metadata(tables.DEFINITION_GRID.columns),
+        )
+    ],
+    check_specs=check_specs(GRID, tables.DEFINITION_GRID.checks),
+)
+def definition_grid(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
+    work = night.night()
+    steps.write_definition_grid(work)
+    outcome = steps.check_facts(work, tables.DEFINITION_GRID)
+    yield dg.MaterializeResult(
+        asset_key=GRID,
+        metadata=outcome_metadata(tables.DEFINITION_GRID.columns, outcome),
+        check_results=list(check_results(GRID, tables.DEFINITION_GRID.checks, outcome)),
+    )
+
+
 @dg.asset(
     key=PRINTS,
     deps=[dg.AssetKey(["metric", "conversion"])],
@@ -93,6 +121,7 @@ def prints(context: dg.AssetExecutionContext, night: NightResource) -> dg.Materi
         REJECTS,
         MONEY,
         PRINTS,
+        GRID,
         *(dg.AssetKey([a.schema, a.table]) for a in sql_assets.load_all()),
     ],
     group_name=GROUPS["published"],

@@ -17,7 +17,7 @@ ASSETS = {
     "journey/segments", "journey/strata", "journey/subscribers", "journey/teams",
     "journey/workload_days",
     "lake/files",
-    "metric/conversion", "metric/curve", "metric/headline", "metric/incidence",
+    "metric/conversion", "metric/curve", "metric/definition_grid", "metric/headline", "metric/incidence",
     "metric/link_coverage", "metric/naive_gap",
     "ops/clock", "ops/definition", "ops/files", "ops/money", "ops/prints", "ops/rejects",
     "ops/restatements",
