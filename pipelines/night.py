@@ -327,7 +327,7 @@ def write_subscriptions(night: Night) -> int:
     )
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         kept = best.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
-        warehouse.replace_table(con, "ops.kept_events", kept)
+        _write(con, tables.KEPT_EVENTS, kept)
         return _write(con, tables.SUBSCRIPTIONS, best.select(*tables.SUBSCRIPTIONS.columns))
 
 
@@ -589,16 +589,24 @@ class Published:
     published_at: datetime
 
 
-def verdict(night: Night) -> list[str]:
-    """The stopping checks that this print breaches, over all tables: it may not be published."""
-    checked: list[tuple[str, tuple[Check, ...]]] = [
+def _all_checks() -> list[tuple[str, tuple[Check, ...]]]:
+    return [
         *((a.name, a.checks) for a in sql_assets.load_all(SQL)),
         *((t.name, t.checks) for t in tables.ALL.values()),
     ]
+
+
+def check_sentences() -> dict[tuple[str, str], str]:
+    """(table, name of the check) -> its sentence."""
+    return {(name, c.name): c.sentence for name, checks in _all_checks() for c in checks}
+
+
+def verdict(night: Night) -> list[str]:
+    """The stopping checks that this print breaches, over all tables: it may not be published."""
     found = []
     with warehouse.build(night.settings.build) as con:
         bound = parameters(con, night.definition)
-        for name, checks in checked:
+        for name, checks in _all_checks():
             stops = [c for c in checks if c.stops]
             breaches = sql_assets.evaluate(con, name, stops, bound)
             found += [

@@ -91,13 +91,14 @@ def sentence(done: Done) -> str:
 def _failed_checks(
     result: dg.ExecuteInProcessResult, severity: dg.AssetCheckSeverity
 ) -> tuple[str, ...]:
+    sentences = steps.check_sentences()
     found = []
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.severity == severity:
             table = ".".join(evaluation.asset_key.path)
-            said = evaluation.check_name.replace("_", " ")
+            said = sentences.get((table, evaluation.check_name), evaluation.check_name)
             rows = evaluation.metadata["breaches"].value
-            found.append(f"{table}: not every row meets '{said}' ({rows} rows).")
+            found.append(f"{table}: it should hold that {said}, but {rows} rows say otherwise.")
     return tuple(found)
 
 

@@ -206,6 +206,14 @@ CLOCK = Table(
         "definition": "Hash of the definition.",
         "reference": "Hash of the reference files.",
     },
+    (
+        _warn("a request log has been seen", "last_request_on is not null"),
+        _warn("a cloud bill has been seen", "last_charge_on is not null"),
+        _warn(
+            "a plan event has been seen",
+            "exists (select 1 from fact.subscriptions)",
+        ),
+    ),
 )
 DEFINITION = Table(
     "ops.definition",
@@ -327,6 +335,12 @@ KEPT_DAYS = Table(
         "fingerprint": "Name of the file's rows in the lake.",
         "kept": "Rows kept.",
     },
+)
+KEPT_EVENTS = Table(
+    "ops.kept_events",
+    "Plan events of each lake file that survived de-duplication.",
+    "fingerprint",
+    {"fingerprint": "Name of the file's rows in the lake.", "kept": "Rows kept."},
 )
 UNMAPPED_DAYS = Table(
     "ops.unmapped_days",
@@ -486,6 +500,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, MONEY, BUILT_DAYS, KEPT_DAYS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

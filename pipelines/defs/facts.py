@@ -157,15 +157,35 @@ def small_facts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
         )
 
 
-@dg.asset(
-    key=_key(tables.CLOCK),
-    deps=[_key(t) for t in (tables.MEMBER_DAYS, tables.USAGE_DAYS, tables.CHARGE_DAYS)],
-    group_name=GROUPS["ops"],
-    owners=[OWNER],
-    kinds={"duckdb"},
-    description=tables.CLOCK.description,
-    metadata=columns_metadata(tables.CLOCK.columns),
+@dg.multi_asset(
+    name="clock",
+    specs=[
+        dg.AssetSpec(
+            key=_key(tables.CLOCK),
+            deps=[
+                _key(t)
+                for t in (
+                    tables.MEMBER_DAYS,
+                    tables.USAGE_DAYS,
+                    tables.CHARGE_DAYS,
+                    tables.SUBSCRIPTIONS,
+                )
+            ],
+            group_name=GROUPS["ops"],
+            owners=[OWNER],
+            kinds={"duckdb"},
+            description=tables.CLOCK.description,
+            metadata=columns_metadata(tables.CLOCK.columns),
+        )
+    ],
+    check_specs=check_specs(_key(tables.CLOCK), tables.CLOCK.checks),
 )
-def clock(night: NightResource) -> dg.MaterializeResult[None]:
-    values = steps.set_clock(night.night())
-    return dg.MaterializeResult(metadata={k: str(v) for k, v in values.items()})
+def clock(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
+    work = night.night()
+    values = steps.set_clock(work)
+    outcome = steps.check_facts(work, tables.CLOCK)
+    yield dg.MaterializeResult(
+        asset_key=_key(tables.CLOCK),
+        metadata={k: str(v) for k, v in values.items()},
+        check_results=list(check_results(_key(tables.CLOCK), tables.CLOCK.checks, outcome)),
+    )

@@ -1,7 +1,7 @@
 """The shapes that make rows look real, as lookup tables, and where they come from.
 
-Belongs here: quantile tables and profiles with their parameters, and the statistics that compare a world
-with the public load data (docs/simulator.md shows the result).
+Belongs here: quantile tables and profiles with their parameters, and the statistics that compare a
+world with the public load data (docs/simulator.md shows the result).
 Does not belong here: reading the reference data (the test does) and making rows (requests.py).
 
 Sources of the parameters: Azure LLM inference trace 2023 (code), Mooncake FAST'25 synthetic trace,
@@ -41,7 +41,7 @@ _DOMESTIC_HOURS = (
     4.0, 5.2, 8.0, 8.4, 8.0, 6.6, 4.4, 4.6, 5.8, 6.0, 4.8, 3.0,
 )  # fmt: skip
 _GLOBAL_SHIFT_HOURS = 9
-"""Offices of global teams open this much later on the clock of UTC+8 (between Europe and America)."""
+"""Offices of global teams open so much later on the clock of UTC+8."""
 
 
 def _steps(n: int) -> F64:
@@ -52,12 +52,12 @@ def _steps(n: int) -> F64:
 def day_noise() -> F64:
     """How a team's day differs from its mean day: lognormal with mean 1, 4,096 quantiles."""
     sd = 0.8
-    return np.exp(sd * ndtri(_steps(4096)) - sd**2 / 2)
+    return np.asarray(np.exp(sd * ndtri(_steps(4096)) - sd**2 / 2))
 
 
 @cache
 def start_of_day_ms() -> I64:
-    """Quantiles (4,096 for each region) of a session's start on its business day, in milliseconds."""
+    """Quantiles (4,096 for each region) of a session's start on its business day."""
     domestic = np.array(_DOMESTIC_HOURS)
     tables = []
     for hours in (domestic, np.roll(domestic, _GLOBAL_SHIFT_HOURS)):
@@ -69,21 +69,27 @@ def start_of_day_ms() -> I64:
 @cache
 def pace_ms() -> I64:
     """Quantiles (1,024) of a session's pace, the mean gap between its calls: seconds to minutes."""
-    return np.exp(np.log(11_000.0) + 0.9 * ndtri(_steps(1024))).astype(np.int64)
+    pace = np.exp(np.log(11_000.0) + 0.9 * ndtri(_steps(1024)))
+    return np.asarray(pace.astype(np.int64))
 
 
 @cache
 def gap_factor() -> I64:
     """Quantiles (256) of a gap relative to the pace, in 1/256: lognormal with mean about 1."""
     sd = 1.45
-    return np.maximum(1, 256 * np.exp(sd * ndtri(_steps(256)) - sd**2 / 2)).astype(np.int64)
+    factor = 256 * np.exp(sd * ndtri(_steps(256)) - sd**2 / 2)
+    return np.asarray(np.maximum(1, factor).astype(np.int64))
 
 
 @cache
 def input_tokens() -> I32:
     """Quantiles (16,384) of input tokens: short completions, agent turns, and long contexts."""
     grid = np.linspace(np.log(20), np.log(250_000), 20_001)
-    parts = ((0.35, np.log(1_500), 0.8), (0.47, np.log(6_000), 0.8), (0.18, np.log(22_000), 0.55))
+    parts = (
+        (0.35, np.log(1_500), 0.8),
+        (0.47, np.log(6_000), 0.8),
+        (0.18, np.log(22_000), 0.55),
+    )
     return _mixture(grid, parts)
 
 
@@ -91,7 +97,11 @@ def input_tokens() -> I32:
 def output_tokens() -> I32:
     """Quantiles (16,384) of output tokens: tens for an edit, hundreds for an answer."""
     grid = np.linspace(np.log(1), np.log(16_000), 20_001)
-    parts = ((0.57, np.log(22), 0.75), (0.39, np.log(120), 0.7), (0.04, np.log(400), 0.5))
+    parts = (
+        (0.57, np.log(22), 0.75),
+        (0.39, np.log(120), 0.7),
+        (0.04, np.log(400), 0.5),
+    )
     return _mixture(grid, parts)
 
 
@@ -105,7 +115,7 @@ def _mixture(grid: F64, parts: tuple[tuple[float, float, float], ...]) -> I32:
 
 @cache
 def cached_share() -> F64:
-    """Quantiles (256) of the part of a later turn's input that the cache held; some turns miss it."""
+    """Quantiles (256) of the part of a later turn's input that the cache held."""
     from scipy.special import betaincinv
 
     warm = np.asarray(betaincinv(3.2, 0.9, _steps(206)))

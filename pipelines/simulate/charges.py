@@ -1,10 +1,12 @@
 """What the cloud bills: FOCUS 1.0 rows of every account, month by month, export by export.
 
-Belongs here: runs of workload (when they start, how much a day), the rows that come of them, credits,
-refunds, the plan fee, wrong-key inference and cents, and the CSV snapshots that re-state open months.
+Belongs here: runs of workload (when they start, how much a day), the rows that come of them,
+credits, refunds, the plan fee, wrong-key inference and cents, and the CSV snapshots that re-state
+open months.
 Does not belong here: when a team moves (truth.planted_move) and which decoy it is (decoys.py).
 
-Money is counted in 1e-12 of the account's currency as 64-bit integers, so files and truth agree exactly.
+Money is counted in 1e-12 of the account's currency as 64-bit integers, so files and truth agree
+exactly.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from pipelines.simulate.teams import (
 
 UNIT = 10**12
 CNY_PER_USD = 7.0
-"""Only for the simulator's own judgement: planted amounts keep far from every threshold, so any rate
-between 6 and 8 gives the same labels."""
+"""Only for the simulator's own judgement: planted amounts keep far from every threshold, so any
+rate between 6 and 8 gives the same labels."""
 
 NORMAL, FREE, CREDITED_DAILY, CREDITED_LUMP, FLOOR, REFUNDED, WORKDAYS, BURST = range(8)
 REFUND_RUN_DAYS, REFUND_AFTER_DAYS = 24, 28
@@ -49,8 +51,20 @@ FAMILIES = ("deploy", "storage", "database", "observability")
 _VOUCHER_DAYS = 20
 
 _SERVICE = {
-    "ecs": ("Elastic Compute Service", "Compute", "ecs", "ecs.instance", "Instance-Hours"),
-    "ack": ("Container Service for Kubernetes", "Compute", "csk", "cluster", "Cluster-Hours"),
+    "ecs": (
+        "Elastic Compute Service",
+        "Compute",
+        "ecs",
+        "ecs.instance",
+        "Instance-Hours",
+    ),
+    "ack": (
+        "Container Service for Kubernetes",
+        "Compute",
+        "csk",
+        "cluster",
+        "Cluster-Hours",
+    ),
     "fc": ("Function Compute", "Compute", "fc", "function", "CU"),
     "oss": ("Object Storage Service", "Storage", "oss", "bucket", "GB"),
     "rds": ("ApsaraDB RDS", "Databases", "rds", "DB instance", "Instance-Hours"),
@@ -63,7 +77,13 @@ _SERVICE = {
         "model",
         "1K Tokens",
     ),
-    "plan": ("Model Studio", "AI and Machine Learning", "sfm_codingplan_dp_cn", "plan", "Month"),
+    "plan": (
+        "Model Studio",
+        "AI and Machine Learning",
+        "sfm_codingplan_dp_cn",
+        "plan",
+        "Month",
+    ),
     "sms": ("Short Message Service", "Other", "dysms", "template", "Messages"),
     "odd": ("Quantum Widget Service", "Other", "qws", "widget", "Widgets"),
     "none": (None, "Other", None, None, None),
@@ -108,12 +128,24 @@ def runs(settings: Settings, teams: Teams, integrated_on: I64, moves_on: I64) ->
     parts: list[Runs] = []
 
     def add(
-        kind: NDArray[np.bool_], begins: I64, ends: I64, mode: int, size: F64, number: int
+        kind: NDArray[np.bool_],
+        begins: I64,
+        ends: I64,
+        mode: int,
+        size: F64,
+        number: int,
     ) -> None:
         w = np.flatnonzero(kind)
         full = np.full(len(w), mode, dtype=np.int8)
         parts.append(
-            Runs(at[w], begins[w], ends[w], full, size[w], np.full(len(w), number, dtype=np.int8))
+            Runs(
+                at[w],
+                begins[w],
+                ends[w],
+                full,
+                size[w],
+                np.full(len(w), number, dtype=np.int8),
+            )
         )
 
     def billed(*kinds: Bill) -> NDArray[np.bool_]:
@@ -185,7 +217,7 @@ def amounts(settings: Settings, teams: Teams, some: Runs, days: I64) -> I64:
 
 
 def _voucher(settings: Settings, teams: Teams, some: Runs, days: I64, cost: I64) -> I64:
-    """A new customer's voucher: a fifth off the compute of the first days, as a negative row a day."""
+    """A new customer's voucher: a fifth off the compute of the first days, a row a day."""
     has = settings.streams.uniform("voucher", teams.index[some.team]) < 0.15
     has &= (some.mode == NORMAL) & (some.number == 1)
     since = days[None, :] - some.starts_on[:, None]
@@ -194,12 +226,12 @@ def _voucher(settings: Settings, teams: Teams, some: Runs, days: I64, cost: I64)
 
 
 def _lump_days(settings: Settings, some: Runs, days: I64) -> NDArray[np.bool_]:
-    """Days already covered by a lump credit: blocks of a week, cut at month ends, credited when over."""
+    """Days covered by a lump credit: blocks of a week, cut at month ends, credited when over."""
     since = days[None, :] - some.starts_on[:, None]
     until = days + (6 - (days % 7))
     month_end = np.array([_month_end(settings, int(d)) for d in days])
     until = np.minimum(np.minimum(until, month_end)[None, :], some.ends_on[:, None] - 1)
-    return (since >= 0) & (until < settings.days)
+    return np.asarray((since >= 0) & (until < settings.days))
 
 
 def net(settings: Settings, teams: Teams, some: Runs, days: I64) -> F64:
@@ -222,7 +254,7 @@ def net(settings: Settings, teams: Teams, some: Runs, days: I64) -> F64:
 
 @dataclass(frozen=True)
 class Lines:
-    """Charge rows before they are text; `posted_on` decides the billing month, `day` the usage day."""
+    """Charge rows before they are text; `posted_on` decides the billing month."""
 
     team: I64
     day: I64
@@ -341,7 +373,12 @@ def _usage(settings: Settings, teams: Teams, some: Runs, days: I64) -> Iterator[
         total = amounts(settings, teams, some.take(bought), month)[:, :, 0].sum(axis=1)
         first_day = days[(cost[bought, :, 0] > 0).argmax(axis=1)]
         yield Lines.make(
-            some.team[bought], first_day, deploy[bought], total, effective=total * 0, category=1
+            some.team[bought],
+            first_day,
+            deploy[bought],
+            total,
+            effective=total * 0,
+            category=1,
         )
     credit = _voucher(settings, teams, some, days, cost)
     credit = np.where((some.mode == CREDITED_DAILY)[:, None], -cost[:, :, 0], credit)
@@ -384,7 +421,7 @@ def _refunds(
 
 
 def _plan_fees(settings: Settings, teams: Teams, first: int, last: int) -> Iterator[Lines]:
-    """The plan's own fee: a purchase; of the decoys that have nothing else, amortised day by day."""
+    """The plan's fee: a purchase; of the decoys that have nothing else, amortised by day."""
     paid = paid_cycles(settings, teams)
     fee = paid.amount_fen * 10**10
     plan = SERVICES.index("plan")
@@ -457,8 +494,8 @@ COLUMNS = (
     "CommitmentDiscountId", "CommitmentDiscountName", "CommitmentDiscountStatus",
     "CommitmentDiscountType", "ConsumedQuantity", "ConsumedUnit", "ContractedCost",
     "ContractedUnitPrice", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ListUnitPrice",
-    "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "RegionId",
-    "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "Id",
+    "PricingCategory", "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName",
+    "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "Id",
     "ServiceName", "SkuId", "SkuPriceId", "SubAccountId", "SubAccountName", "Tags",
 )  # fmt: skip
 """The columns of FOCUS 1.0 as multi-cloud exports write them (with the extra `Id`)."""
@@ -478,7 +515,7 @@ def focus(settings: Settings, teams: Teams, names: Names, made: Lines, month: in
     """Rows of one billing month as the text of a FOCUS file; `month` is any day number in it."""
     index = teams.index[made.team]
     is_global = teams.region[made.team] == 1
-    # Domestic bills are cut at midnight of UTC+8, global ones at midnight UTC: one business day either way.
+    # Domestic bills are cut at midnight UTC+8, global ones at midnight UTC: one business day each.
     shift = np.where(is_global, 0, -8)
     origin = np.datetime64(settings.start, "D")
 
@@ -532,7 +569,7 @@ def focus(settings: Settings, teams: Teams, names: Names, made: Lines, month: in
         pl.concat_str(pl.lit('{"project": "'), project_names, pl.lit('"}'))
     ).to_series()
     identity = settings.streams.words("focus id", index * 16_384 + made.day) >> np.uint64(24)
-    columns = {name: null for name in COLUMNS} | {
+    columns = dict.fromkeys(COLUMNS, null) | {
         "BilledCost": cost,
         "BillingAccountId": accounts,
         "BillingAccountName": names.companies(index, teams.region[made.team]),
@@ -587,7 +624,7 @@ class Snapshot:
 
 
 def snapshots(settings: Settings) -> list[Snapshot]:
-    """Exports in order: on the 11th a first statement of the open month, on the 3rd the whole month.
+    """Exports: on the 11th a first statement of the open month, on the 3rd the whole month.
 
     The world's last, open month is stated once more on the day after its last day.
     """

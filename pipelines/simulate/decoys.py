@@ -63,20 +63,48 @@ DECOYS: tuple[Decoy, ...] = (
     Decoy("free_tier", 0.02, Calls.STEADY, Bill.FREE, "billable day: net > 0.005 CNY"),
     Decoy("credited_daily", 0.012, Calls.STEADY, Bill.CREDITED_DAILY, "credits are netted"),
     Decoy(
-        "credited_lump", 0.012, Calls.STEADY, Bill.CREDITED_LUMP, "unserviced credits are netted"
+        "credited_lump",
+        0.012,
+        Calls.STEADY,
+        Bill.CREDITED_LUMP,
+        "unserviced credits are netted",
     ),
     Decoy("burst", 0.015, Calls.STEADY, Bill.BURST, ">= 21 billable days of 28"),
     Decoy("below_floor", 0.015, Calls.STEADY, Bill.BELOW_FLOOR, "net >= 30 CNY in 28 days"),
-    Decoy("refunded", 0.015, Calls.STEADY, Bill.REFUNDED, "refunds correct their usage day"),
-    Decoy("workdays", 0.015, Calls.STEADY, Bill.WORKDAYS, "20 billable days of 28 are too few"),
+    Decoy(
+        "refunded",
+        0.015,
+        Calls.STEADY,
+        Bill.REFUNDED,
+        "refunds correct their usage day",
+    ),
+    Decoy(
+        "workdays",
+        0.015,
+        Calls.STEADY,
+        Bill.WORKDAYS,
+        "20 billable days of 28 are too few",
+    ),
     Decoy("plan_fee", 0.02, Calls.STEADY, Bill.NOTHING, "the plan fee is no workload"),
     Decoy("one_week", 0.02, Calls.ONE_WEEK, Bill.NOTHING, "active days in >= 2 ISO weeks"),
-    Decoy("two_a_day", 0.015, Calls.TWO_A_DAY, Bill.NOTHING, ">= 3 accepted requests a day"),
+    Decoy(
+        "two_a_day",
+        0.015,
+        Calls.TWO_A_DAY,
+        Bill.NOTHING,
+        ">= 3 accepted requests a day",
+    ),
     Decoy("sparse", 0.015, Calls.SPARSE, Bill.NOTHING, ">= 5 active days of 14"),
     Decoy("failing", 0.005, Calls.FAILING, Bill.NOTHING, "only accepted requests count"),
     Decoy("wrong_key", 0.01, Calls.STEADY, Bill.NOTHING, "made on the plan's key", True),
     Decoy("native", 0.08, Calls.NATURAL, Bill.STANDING, "not on the cloud before the plan"),
-    Decoy("native_recent", 0.02, Calls.NATURAL, Bill.RECENT, "not on the cloud before the plan"),
+    Decoy(
+        "native_recent",
+        0.02,
+        Calls.NATURAL,
+        Bill.RECENT,
+        "not on the cloud before the plan",
+    ),
     Decoy("rush", 0.02, Calls.NATURAL, Bill.RUSH, "moved after the habit, not before"),
     Decoy("dormant", 0.02, Calls.NATURAL, Bill.DORMANT, ""),
 )
@@ -119,8 +147,8 @@ def call_pattern(
 ) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """Which cells of a (team, day) grid a decoy governs, and its accepted requests there.
 
-    `since` is days since the subscription (a grid), `weekday` the day's 0 = Monday, `size` a natural
-    number of requests >= 1 for the cell.
+    `since` is days since the subscription (a grid), `weekday` the day's 0 = Monday, `size` a
+    natural number of requests >= 1 for the cell.
     """
     counts = np.zeros(since.shape, dtype=np.int32)
     one_week = with_calls(Calls.ONE_WEEK)[codes][:, None]

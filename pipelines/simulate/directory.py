@@ -28,7 +28,13 @@ from pipelines.simulate.teams import (
 )
 
 EXPERIMENT = "launch-offer"
-_CHANNEL_COST_CNY = {"organic": 0, "ads": 420, "sales": 2_600, "partner": 900, "campus": 150}
+_CHANNEL_COST_CNY = {
+    "organic": 0,
+    "ads": 420,
+    "sales": 2_600,
+    "partner": 900,
+    "campus": 150,
+}
 _LINKED_BEFORE_DAYS = 400
 
 
@@ -71,7 +77,7 @@ def _teams(settings: Settings, some: Teams) -> pl.DataFrame:
 
 
 def _links(settings: Settings, some: Teams) -> pl.DataFrame:
-    """Billing accounts and Stripe customers; a second account is recorded weeks after it is valid."""
+    """Billing accounts and Stripe customers; a second account is recorded weeks late."""
     since = _moment(settings, -LOOKBACK_DAYS - _LINKED_BEFORE_DAYS)
     first = _moment(settings, -LOOKBACK_DAYS)
     rows: list[tuple[str, str, str, str, None, str, str, float]] = []
@@ -85,7 +91,15 @@ def _links(settings: Settings, some: Teams) -> pl.DataFrame:
         if has_second[k]:
             late = _moment(settings, int(some.eligible_on[k]) + 25, 50_000)
             rows.append(("billing", second_account_id(i), team, since, None, late, "merge", 0.9))
-    names = ("source", "source_id", "team_id", "valid_from", "valid_to", "recorded_at", "method")
+    names = (
+        "source",
+        "source_id",
+        "team_id",
+        "valid_from",
+        "valid_to",
+        "recorded_at",
+        "method",
+    )
     return pl.DataFrame(rows, schema=[*names, "confidence"], orient="row")
 
 

@@ -1,8 +1,8 @@
 """What goes wrong on the way: duplicates, late rows, skewed clocks, broken lines, odd services.
 
-Belongs here: which rows are delivered twice or late, and the lines that are no rows. `dirt` (0..1) scales
-how often. Nothing here may change a label once every file has arrived: all rows arrive in the end, a copy
-says what its original said, and what is added is no workload and no request.
+Belongs here: which rows are delivered twice or late, and the lines that are no rows. `dirt` (0..1)
+scales how often. Nothing here may change a label once every file has arrived: all rows arrive in
+the end, a copy says what its original said, and what is added is no workload and no request.
 Does not belong here: decoys, which are honest data about teams that did not move (decoys.py).
 """
 
@@ -21,7 +21,7 @@ _BROKEN = 0.01
 _SECOND_ACCOUNT = 0.10
 _ODD_SERVICE = 0.10
 LATE_DAYS = 10
-"""Late rows arrive up to so many days after their file was cut: within the lag of 3 days and beyond."""
+"""Late rows arrive up to so many days after their file was cut: within the lag and beyond."""
 
 
 def late(settings: Settings, made: Rows) -> NDArray[np.bool_]:
@@ -59,7 +59,7 @@ def broken_lines(settings: Settings, purpose: str, lines: list[str]) -> list[str
 
 
 def second_account(settings: Settings, teams: Teams) -> NDArray[np.bool_]:
-    """Teams whose other families are billed to a second account, linked to them only weeks later."""
+    """Teams whose other families are billed to a second account, linked only weeks later."""
     u = settings.streams.uniform("second account", teams.index)
     return u < _SECOND_ACCOUNT * settings.dirt
 

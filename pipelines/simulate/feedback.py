@@ -1,12 +1,12 @@
-"""Quotas that answer back: demand meets three nested limits, refusals frustrate, frustration leaves.
+"""Quotas that answer back: demand meets nested limits, refusals frustrate, frustration leaves.
 
-Belongs here: the quota engine with its real reset rules (5 h rolling, week from Monday 00:00 UTC+8, month
-from the subscription day), renewal that depends on what was refused, the daily Markov chain of a team, and
-its exact distribution by matrix product.
+Belongs here: the quota engine with its real reset rules (5 h rolling, week from Monday 00:00 UTC+8,
+month from the subscription day), renewal that depends on what was refused, the daily Markov chain
+of a team, and its exact distribution by matrix product.
 Does not belong here: demand itself (requests.py) and the closed-form tier's clocks (teams.py).
 
-What a team wants to ask does not depend on its state, so refusals are a function of demand alone and the
-chain's transition matrices are known day by day: truth needs no sampling.
+What a team wants to ask does not depend on its state, so refusals are a function of demand alone
+and the chain's transition matrices are known day by day: truth needs no sampling.
 These worlds are kept whole in memory; the closed-form tier is the one for size.
 """
 
@@ -32,7 +32,7 @@ MONTH = np.array([18_000, 90_000])
 STATES = ("calm", "frustrated", "churned", "moved on plan", "moved after", "left early")
 CALM, FRUSTRATED, CHURNED, MOVED_ON, MOVED_AFTER, LEFT = range(6)
 FRUSTRATES = 0.55
-"""A day with a refusal makes a calm team frustrated this often; a day without calms one so often:"""
+"""A day with a refusal frustrates a calm team this often; a day without calms one so often:"""
 CALMS = 0.08
 UPSET_DAYS = 3
 """So long after a refusal a team leans on its other models and takes on smaller tasks."""
@@ -70,7 +70,11 @@ def cycle_numbers(settings: Settings, teams: Teams, days: int) -> tuple[I64, NDA
 
 
 def meet_quotas(
-    settings: Settings, teams: Teams, wanted: requests.I32, cycle: I64, starts: NDArray[np.bool_]
+    settings: Settings,
+    teams: Teams,
+    wanted: requests.I32,
+    cycle: I64,
+    starts: NDArray[np.bool_],
 ) -> requests.Counts:
     """What of the wanted calls is accepted and what refused, day by day, as if nobody ever left.
 
@@ -288,7 +292,7 @@ def _by_cycle(met: requests.Counts, cycle: I64) -> tuple[I64, I64, I64]:
 def _renew_by_demand(
     settings: Settings, teams: Teams, met: requests.Counts, cycle: I64
 ) -> tuple[I64, pl.DataFrame]:
-    """Cycles each team buys when a bound limit multiplies the odds of leaving by the planted ratio."""
+    """Cycles each team buys when a bound limit multiplies the odds of leaving."""
     accepted, refused, _ = _by_cycle(met, cycle)
     width = accepted.shape[1]
     number = np.arange(width)[None, :]
@@ -313,7 +317,7 @@ def _cycle_table(
     cycle: I64,
     leave: F64 | None = None,
 ) -> pl.DataFrame:
-    """One row per plan month that ended inside the world: what bound, and whether it was renewed."""
+    """One row per plan month that ended inside the world: what bound, was it renewed."""
     accepted, refused, limits = _by_cycle(met, cycle)
     width = accepted.shape[1]
     number = np.broadcast_to(np.arange(width)[None, :], accepted.shape)

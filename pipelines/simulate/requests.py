@@ -1,9 +1,9 @@
 """What teams ask of the models: how many calls on a day, and each call as a row.
 
-Belongs here: the daily counts (the raw activity that T0 comes out of), the row generator, and its two
-dialects (canonical Parquet, LiteLLM SpendLogs JSONL).
-Does not belong here: the numbers that rows are calibrated with (calibration.py), faults (dirt.py) and any
-judgement about habits (truth.py).
+Belongs here: the daily counts (the raw activity that T0 comes out of), the row generator, and its
+two dialects (canonical Parquet, LiteLLM SpendLogs JSONL).
+Does not belong here: the numbers that rows are calibrated with (calibration.py), faults (dirt.py)
+and any judgement about habits (truth.py).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LIMITS = ("5h", "week", "month")
 
 @dataclass(frozen=True)
 class Counts:
-    """Requests of each team on each day: accepted, failed or throttled, refused by the five-hour quota.
+    """Requests of each team on each day: accepted, failed or throttled, refused by a quota.
 
     `ok` of a team with the wrong key is accepted, but not on the plan: see `is_on_plan`.
     """
@@ -122,7 +122,7 @@ def counts(settings: Settings, teams: Teams, days: I64) -> Counts:
             np.int32
         )
 
-    # A maximiser now and then empties the five-hour quota in one sitting and is refused from there on;
+    # A maximiser now and then empties the five-hour quota in one sitting and is then refused;
     # at most every fourth day, so that the weekly and the monthly quota never bind.
     fourth = (days[None, :] + teams.index[:, None]) % 4 == 0
     binds = is_maximiser & ~governed & (ok > 0) & fourth & (bits(word, 32, 8) < 100)
@@ -142,7 +142,7 @@ def counts(settings: Settings, teams: Teams, days: I64) -> Counts:
 
 @dataclass(frozen=True)
 class Rows:
-    """Requests as columns. `team` points into the Teams they came from; times are ms since 1970 UTC."""
+    """Requests as columns; `team` points into the Teams they came from, times are epoch ms."""
 
     team: I64
     member: I32
@@ -209,7 +209,7 @@ def rows(settings: Settings, teams: Teams, days: I64, planted: Counts) -> Rows:
     packed ^= s.key("request id")
     identity = mix(packed)
     draw = mix(identity ^ s.key("request"))
-    # Gaps inside a session are heavy-tailed around its pace; the session is pushed back into its day.
+    # Gaps in a session are heavy-tailed around its pace; the session is pushed back into its day.
     gap = (pace[session] * calibration.gap_factor()[bits(draw, 0, 8)]) >> 8
     after = np.minimum(gap, DAY_MS // 40)
     after[position == 0] = 0
@@ -307,7 +307,9 @@ def hex_text(words: U64) -> pa.Array:
 
 
 def _coded(
-    codes: NDArray[Any], names: list[str] | pa.Array, is_null: NDArray[Any] | None = None
+    codes: NDArray[Any],
+    names: list[str] | pa.Array,
+    is_null: NDArray[Any] | None = None,
 ) -> Any:
     index = pa.array(codes, type=pa.int32(), mask=is_null)
     values = names if isinstance(names, pa.Array) else pa.array(names, pa.string())
@@ -393,7 +395,8 @@ def litellm_frame(teams: Teams, made: Rows) -> pl.DataFrame:
     clock = "%Y-%m-%d %H:%M:%S%.6f"
     quota = {"5h": "hour", "week": "week", "month": "month"}
     message = _fill(
-        "~ allocated quota exceeded", pl.col("refused_by").replace_strict(quota, default="")
+        "~ allocated quota exceeded",
+        pl.col("refused_by").replace_strict(quota, default=""),
     )
     is_ok = pl.col("status") == "ok"
     outcome = pl.when(is_ok).then(pl.lit("success")).otherwise(pl.lit("failure"))

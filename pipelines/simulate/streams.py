@@ -1,8 +1,8 @@
 """Counter-based random numbers: every draw is a pure function of (seed, purpose, team, day, ...).
 
-Belongs here: the mixing function and the ways to index it. Because nothing is drawn in sequence, any
-rectangle of teams and days can be made alone, by any process, in any order, with the same result; a
-longer world therefore extends a shorter one.
+Belongs here: the mixing function and the ways to index it. Because nothing is drawn in sequence,
+any rectangle of teams and days can be made alone, by any process, in any order, with the same
+result; a longer world therefore extends a shorter one.
 Does not belong here: what the numbers mean.
 """
 

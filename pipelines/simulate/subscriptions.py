@@ -1,6 +1,7 @@
-"""The plan as it is sold: cycles from the subscription day, first-month price, renewal, upgrade, end.
+"""The plan as it is sold: cycles, first-month price, renewal, upgrade, end.
 
-Belongs here: cycle arithmetic, prices, and the events in two dialects (canonical rows, Stripe webhooks).
+Belongs here: cycle arithmetic, prices, and the events in two dialects (canonical rows, Stripe
+webhooks).
 Does not belong here: how a team decides to renew (its traits are in teams.py) and the plan fee as a
 billing row (charges.py asks `paid_cycles`).
 """
@@ -54,7 +55,7 @@ def cycle_day(settings: Settings, subscribed_on: I64, cycle: I64) -> I64:
 
 
 def end_day(settings: Settings, teams: Teams) -> I64:
-    """The first day without the plan (far away for who never leaves); the subscription day if none."""
+    """The first day without the plan (far away for who never leaves)."""
     ends = np.array(teams.subscribed_on)
     has = teams.takes_plan
     cycles = np.minimum(teams.cycles[has], 1200)
@@ -122,10 +123,14 @@ class Event:
     number: int
 
 
-def events(settings: Settings, teams: Teams) -> Iterator[tuple[bool, Event]]:
-    """(is_stripe, event) for every subscription event before the world ends, in team order."""
-    cycles = paid_cycles(settings, teams)
-    for k in range(len(cycles.team)):
+def events(
+    settings: Settings, teams: Teams, cycles: PaidCycles, first: int, last: int
+) -> Iterator[tuple[bool, Event]]:
+    """(is_stripe, event) for the subscription events of the days first..last, in team order."""
+    begins_now = (cycles.starts_on >= first) & (cycles.starts_on <= last)
+    is_end = cycles.cycle + 1 == teams.cycles[cycles.team]
+    ends_now = is_end & (cycles.ends_on >= first) & (cycles.ends_on <= last)
+    for k in np.flatnonzero(begins_now | ends_now).tolist():
         at = int(cycles.team[k])
         number = int(cycles.cycle[k])
         second = int(cycles.second[k])
@@ -144,9 +149,9 @@ def events(settings: Settings, teams: Teams) -> Iterator[tuple[bool, Event]]:
             is_first=number == 0,
             number=number,
         )
-        yield bool(teams.is_stripe[at]), event
-        is_last = number + 1 == teams.cycles[at]
-        if is_last and cycles.ends_on[k] < settings.days:
+        if begins_now[k]:
+            yield bool(teams.is_stripe[at]), event
+        if ends_now[k]:
             end = Event(**{**event.__dict__, "at": event.ends, "name": "ended", "paid_fen": 0})
             yield bool(teams.is_stripe[at]), end
 
@@ -177,8 +182,8 @@ def customer_id(index: int) -> str:
 def stripe_lines(event: Event) -> Iterator[str]:
     """An event as Stripe webhooks: the subscription's own, and the paid invoice beside it.
 
-    Every second team sends the API of before 2025-03-31 (the period on the subscription), the others
-    the API since then (the period on each item).
+    Every second team sends the API of before 2025-03-31 (the period on the subscription), the
+    others the API since then (the period on each item).
     """
     currency = CURRENCIES[event.currency].lower()
     is_old = event.team % 2 == 0
@@ -263,6 +268,11 @@ def stripe_lines(event: Event) -> Iterator[str]:
         "metadata": metadata,
     }
     yield json.dumps(
-        {"id": f"evt_{key}paid", **envelope, "type": "invoice.paid", "data": {"object": invoice}},
+        {
+            "id": f"evt_{key}paid",
+            **envelope,
+            "type": "invoice.paid",
+            "data": {"object": invoice},
+        },
         separators=(",", ":"),
     )

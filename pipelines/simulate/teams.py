@@ -1,7 +1,8 @@
 """Who lives in the world: one row of traits per cloud account, drawn from its number alone.
 
-Belongs here: the settings of a world, its presets, segments, sizes, plan choice, intent, the randomised
-offer, and the two clocks of a move (the plan's cure-Weibull and the organic exponential).
+Belongs here: the settings of a world, its presets, segments, sizes, plan choice, intent, the
+randomised offer, and the two clocks of a move (the plan's cure-Weibull and the organic
+exponential).
 Does not belong here: anything that happens on a day (requests.py, subscriptions.py, charges.py).
 """
 
@@ -115,7 +116,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "null": Preset(plan_effect=0.0, organic=2.0, intent=0.0),
     "confounded": Preset(
-        intent=1.2, heavy_share=0.20, heavy_rate=330.0, renewal="logit", quota_log_odds=np.log(2.0)
+        intent=1.2,
+        heavy_share=0.20,
+        heavy_rate=330.0,
+        renewal="logit",
+        quota_log_odds=np.log(2.0),
     ),
 }
 
@@ -257,7 +262,10 @@ def build(settings: Settings, first: int, last: int) -> Teams:
     is_past = decoys.with_bill(decoys.Bill.STANDING, decoys.Bill.RECENT)[decoy]
     decoy[~takes_plan & ~is_past] = 0
     is_decoy_calls = decoys.with_calls(
-        decoys.Calls.STEADY, decoys.Calls.TWO_A_DAY, decoys.Calls.SPARSE, decoys.Calls.FAILING
+        decoys.Calls.STEADY,
+        decoys.Calls.TWO_A_DAY,
+        decoys.Calls.SPARSE,
+        decoys.Calls.FAILING,
     )[decoy]
 
     keep_first = np.where(is_decoy_calls, 0.95, KEEP_FIRST[archetype])

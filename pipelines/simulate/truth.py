@@ -1,7 +1,7 @@
 """What is true in this world: planted labels of every team, and the closed-form shares behind them.
 
-Belongs here: the simulator's own plain reading of the metric (habit, qualifying days, states) on planted
-daily counts and net charges, the closed-form incidence, and the truth files.
+Belongs here: the simulator's own plain reading of the metric (habit, qualifying days, states) on
+planted daily counts and net charges, the closed-form incidence, and the truth files.
 Does not belong here: the product's metric. This code shares nothing with it, so that the two can be
 compared; the pipeline never reads what is written here.
 """
@@ -109,8 +109,8 @@ def judge(
 def planted_move(teams: Teams, integrated_on: I64) -> I64:
     """W (or the organic move of who never integrates), as a day number.
 
-    The organic clock runs from the subscription, the plan's from T0. Both waits are rounded up, so a
-    team that moves later than its habit moves at T0 + ceil(min(plan, organic left)).
+    The organic clock runs from the subscription, the plan's from T0. Both waits are rounded up, so
+    a team that moves later than its habit moves at T0 + ceil(min(plan, organic left)).
     """
     organic = np.where(
         np.isfinite(teams.organic_wait_days),

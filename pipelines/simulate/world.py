@@ -3,8 +3,8 @@
 Belongs here: checking what was asked, the order of the work, the spread over processes, manifests.
 Does not belong here: what teams, calls, charges or labels are (the other rooms of this package).
 
-A world is a pure function of its settings. Work is cut by blocks of teams or days whose borders depend on
-nothing but the world's size, so the bytes are the same at any number of processes.
+A world is a pure function of its settings. Work is cut by blocks of teams or days whose borders
+depend on nothing but the world's size, so the bytes are the same at any number of processes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.simulate import charges, directory, dirt, feedback, requests, subscriptions, truth
+from pipelines.simulate import (
+    charges,
+    directory,
+    dirt,
+    feedback,
+    requests,
+    subscriptions,
+    truth,
+)
 from pipelines.simulate.names import names
 from pipelines.simulate.streams import I64
-from pipelines.simulate.teams import NEVER, PRESETS, Settings, Teams, build
+from pipelines.simulate.teams import LOOKBACK_DAYS, NEVER, PRESETS, Settings, Teams, build
 
 VERSION = 1
 START = date(2025, 1, 6)
@@ -37,7 +45,7 @@ MARKER = ".simulated.json"
 SOURCES = ("gateway", "litellm", "plan", "stripe", "billing", "directory")
 MAX_TEAMS, MAX_DAYS = 10_000_000, 3_650
 _BLOCK_CELLS = 2_000_000
-_TEAMS_PER_CHARGE_PART = 10_000
+_TEAMS_PER_CHARGE_PART = 5_000
 _BUSY_ROWS_PER_DAY = 50_000
 Progress = Callable[[str, int, int], None]
 
@@ -188,7 +196,7 @@ def _mark(out: Path, settings: Settings, rows_per_day: int | None, *, is_complet
 
 
 def _scale(settings: Settings, rows_per_day: int) -> float:
-    """The rate multiplier that gives about the wanted rows a day, found on a sample of the teams."""
+    """The rate multiplier that gives about the wanted rows a day, found on a sample."""
     last = min(settings.teams, 4_000)
     days = np.unique(np.linspace(0, settings.days - 1, min(settings.days, 60)).astype(np.int64))
     low, high = math.log(1e-4), math.log(1e4)
@@ -252,7 +260,7 @@ def _make(
     settings: Settings, out: Path, truth_folder: Path, run: Run, report: Progress
 ) -> SimulationSummary:
     every = _teams(settings)
-    step = max(1, _BLOCK_CELLS // (settings.days + charges.LOOKBACK_DAYS))
+    step = max(1, _BLOCK_CELLS // (settings.days + LOOKBACK_DAYS))
     spans = [(a, min(a + step, settings.teams)) for a in range(0, settings.teams, step)]
 
     def in_steps(stage: str) -> Callable[[Any, int, int], None]:
@@ -307,7 +315,10 @@ def _make(
     known = np.where(integrated_on < NEVER, at_start, np.minimum(every.subscribed_on, NEVER - 1))
     plan = subscriptions.plan_at(settings, every, known)
     if settings.has_quotas:
-        known_shares = feedback.whole(settings).shares, feedback.whole(settings).itt_shares
+        known_shares = (
+            feedback.whole(settings).shares,
+            feedback.whole(settings).itt_shares,
+        )
     else:
         known_shares = (
             {h: truth.share(every, h) for h in truth.HORIZONS},
@@ -348,12 +359,17 @@ def _habits(settings: Settings, first: int, last: int) -> tuple[I64, int, int]:
 
 
 def _labels(
-    settings: Settings, first: int, last: int, integrated_on: I64, moves_on: I64, complete_on: int
+    settings: Settings,
+    first: int,
+    last: int,
+    integrated_on: I64,
+    moves_on: I64,
+    complete_on: int,
 ) -> truth.Labels:
     """The labels of some teams, judged on the net charges that will be written."""
     some = _teams(settings).take(np.arange(first, last))
     runs = charges.runs(settings, some, integrated_on, moves_on)
-    days = np.arange(-charges.LOOKBACK_DAYS, settings.days)
+    days = np.arange(-LOOKBACK_DAYS, settings.days)
     net = charges.net(settings, some, runs, days)
     return truth.judge(some, integrated_on, net, complete_on, moves_on)
 
@@ -426,7 +442,11 @@ def _chunks(settings: Settings, some: Teams, days: I64) -> Iterator[tuple[Teams,
 
 
 def _charges(
-    settings: Settings, out: Path, what: charges.Snapshot, integrated_on: I64, moves_on: I64
+    settings: Settings,
+    out: Path,
+    what: charges.Snapshot,
+    integrated_on: I64,
+    moves_on: I64,
 ) -> Written:
     """One file of one export."""
     path = out / "billing" / what.folder / f"focus-{what.number}.csv"
@@ -449,33 +469,33 @@ def _charges(
 
 def _subscriptions(settings: Settings, every: Teams, out: Path) -> list[Written]:
     """Plan events, a file a month: canonical rows, and Stripe webhooks for a share of the teams."""
-    months: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
-    for is_stripe, event in subscriptions.events(settings, every):
-        month = (event.at + timedelta(hours=8)).strftime("%Y-%m")
-        source = "stripe" if is_stripe else "plan"
-        lines = (
-            subscriptions.stripe_lines(event)
-            if is_stripe
-            else [subscriptions.canonical_line(event)]
-        )
-        months.setdefault((source, month), []).extend((event.at, line) for line in lines)
+    paid = subscriptions.paid_cycles(settings, every)
     written = []
-    for (source, month), dated in sorted(months.items()):
-        name = f"subscriptions-{month}.jsonl" if source == "plan" else f"events-{month}.jsonl"
-        path = out / source / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        in_order = [line for _, line in sorted(dated, key=lambda pair: pair[0])]
-        text = dirt.broken_lines(settings, f"{source} {month}", in_order)
-        path.write_text("\n".join(text) + "\n", "utf-8")
-        after = (date.fromisoformat(f"{month}-01") + timedelta(days=31)).replace(day=1)
-        recorded = _midnight(min(after, settings.on(settings.days))) + timedelta(hours=2)
-        written.append(_written(out, path, recorded, len(in_order)))
+    for first, last in charges.months(settings):
+        dated: dict[str, list[tuple[datetime, str]]] = {"plan": [], "stripe": []}
+        for is_stripe, event in subscriptions.events(settings, every, paid, max(first, 0), last):
+            if is_stripe:
+                lines = subscriptions.stripe_lines(event)
+                dated["stripe"] += [(event.at, line) for line in lines]
+            else:
+                dated["plan"].append((event.at, subscriptions.canonical_line(event)))
+        month = f"{settings.on(last):%Y-%m}"
+        recorded = _midnight(settings.on(last + 1)) + timedelta(hours=2)
+        for source, name in (("plan", "subscriptions"), ("stripe", "events")):
+            if not dated[source]:
+                continue
+            path = out / source / f"{name}-{month}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            in_order = [line for _, line in sorted(dated[source], key=lambda pair: pair[0])]
+            text = dirt.broken_lines(settings, f"{source} {month}", in_order)
+            path.write_text("\n".join(text) + "\n", "utf-8")
+            written.append(_written(out, path, recorded, len(in_order)))
     return written
 
 
 def _directory(settings: Settings, every: Teams, out: Path) -> list[Written]:
     """The small tables are recorded before everything: their rows carry their own clocks."""
-    recorded = _midnight(settings.on(-charges.LOOKBACK_DAYS))
+    recorded = _midnight(settings.on(-LOOKBACK_DAYS))
     paths = directory.write(settings, every, out / "directory")
     return [_written(out, path, recorded, 0) for path in paths]
 
@@ -496,7 +516,8 @@ def _manifests(out: Path, written: list[Written]) -> None:
     """manifest.jsonl of every source: which file, which bytes, recorded when."""
     for source in sorted({w.source for w in written}):
         own = sorted(
-            (w for w in written if w.source == source), key=lambda w: (w.recorded_at, w.file)
+            (w for w in written if w.source == source),
+            key=lambda w: (w.recorded_at, w.file),
         )
         lines = [
             json.dumps(

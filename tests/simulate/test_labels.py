@@ -72,7 +72,13 @@ def test_another_start_and_zone_edges(tmp_path) -> None:
 def test_dirt_moves_no_label(dirty: SimulationSummary, clean: SimulationSummary) -> None:
     one, other = (pl.read_parquet(s.truth / "accounts.parquet") for s in (dirty, clean))
     assert one.equals(other)
-    assert_labels_equal(clean, brute_force.read(clean.out))
+
+
+def test_every_label_of_a_clean_world(tmp_path) -> None:
+    summary = simulate(tmp_path / "landing", teams=150, days=150, seed=6, dirt=0.0, processes=1)
+    world = brute_force.read(summary.out)
+    assert (world.torn, world.duplicates) == (0, 0)
+    assert_labels_equal(summary, world)
 
 
 FLIPS = {
