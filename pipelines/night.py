@@ -555,6 +555,38 @@ def write_definition_grid(night: Night) -> int:
         return _write(con, tables.DEFINITION_GRID, rows)
 
 
+# What a changed input is called when it restates a closed cohort.
+_CAUSES = {
+    "requests": "late requests",
+    "charges": "refund, correction or re-statement",
+    "subscriptions": "plan events",
+    "account_links": "merge or link",
+    "teams": "directory",
+    "reference": "reference files",
+    "known_at": "another known-at",
+}
+
+
+def _inputs(night: Night) -> dict[str, str]:
+    """Input -> hash of what this night saw of it."""
+    found: dict[str, list[str]] = {}
+    for entry in entries_of(night):
+        if not entry.is_copy:
+            found.setdefault(entry.family, []).append(entry.fingerprint)
+    hashes = {family: _hash(sorted(marks)) for family, marks in sorted(found.items())}
+    return hashes | {"reference": night.reference.hash, "known_at": str(night.known_at)}
+
+
+def _changed_inputs(con: duckdb.DuckDBPyConnection, night: Night) -> list[str]:
+    """Causes among the inputs that differ from those of the last published night."""
+    if not warehouse.exists(con, "ops.runs"):
+        return []
+    last = warehouse.one(con, "select arg_max(inputs, published_at) from ops.runs")
+    before = json.loads(last[0]) if last and last[0] else {}
+    now = _inputs(night)
+    return [why for name, why in _CAUSES.items() if before.get(name) != now.get(name)]
+
+
 def record_print(night: Night, run_id: str, now: datetime) -> int:
     """ops.prints: this night's closed cohorts, after those of the nights that were published."""
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
@@ -564,12 +596,18 @@ def record_print(night: Night, run_id: str, now: datetime) -> int:
             select
                 $run_id::varchar as run_id, $printed_at::timestamptz as printed_at, clock.as_of,
                 clock.known_at, clock.definition, c."value"::date as week_on, c.horizon_days,
-                c.mature_teams, c.mature_moved, c.mature_share
+                c.mature_teams, c.mature_moved, c.mature_share, $changed::varchar as changed_inputs
             from metric.conversion as c cross join ops.clock as clock
-            where c.population = 'nsm' and c."by" = 'week' and c.mature_teams = c.teams
+            where
+                c.population = 'nsm' and c."by" = 'week'
+                and c."value"::date + 6 + c.horizon_days <= clock.data_complete_on
             order by all
             """,
-            {"run_id": run_id, "printed_at": now},
+            {
+                "run_id": run_id,
+                "printed_at": now,
+                "changed": ", ".join(_changed_inputs(con, night)),
+            },
         )
         _append(con, tables.PRINTS, rows)
         if warehouse.exists(con, "ops.runs"):
@@ -642,12 +680,13 @@ def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> P
             "published_at": now,
             "files": files[0] if files else 0,
             "tables_changed": ", ".join(changed),
+            "inputs": json.dumps(_inputs(night)),
         }
         utc = pl.Datetime("us", "UTC")
         schema: dict[str, Any] = {
             "run_id": pl.String, "as_of": pl.Date, "known_at": utc, "definition": pl.String,
             "started_at": utc, "published_at": utc, "files": pl.Int64,
-            "tables_changed": pl.String,
+            "tables_changed": pl.String, "inputs": pl.String,
         }  # fmt: skip
         with warehouse.transaction(con):
             _append(con, tables.RUNS, pl.DataFrame([run], schema=schema))

@@ -392,6 +392,7 @@ RUNS = Table(
         "published_at": "When it was published (UTC).",
         "files": "Files in landing that it saw.",
         "tables_changed": "Journey and metric tables whose rows differ from the print before.",
+        "inputs": "Hash of what the night saw of each input, as JSON.",
     },
 )
 PRINTS = Table(
@@ -409,6 +410,7 @@ PRINTS = Table(
         "mature_teams": "Teams of the cohort seen for h days.",
         "mature_moved": "Of those, moved within h.",
         "mature_share": "mature_moved / mature_teams.",
+        "changed_inputs": "What differed from the night published before.",
     },
 )
 HASHES = Table(

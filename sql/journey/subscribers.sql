@@ -23,12 +23,13 @@ paid_events as (
         and occurred_on < $as_of
 ),
 
+-- A later event's plan was not known at S: arg_min would skip a first event without one.
 first_paid as (
     select
         team_id,
         min(occurred_at) as subscribed_at,
         min(occurred_on) as subscribed_on,
-        arg_min(plan, occurred_at) as first_plan,
+        arg_min_null(plan, occurred_at) as first_plan,
         count(*) filter (where event in ('started', 'renewed')) as paid_cycles
     from paid_events
     group by team_id

@@ -59,8 +59,10 @@ everyone as (
     select team_id from journey.subscribers
     union
     select team_id from fact.member_days
+    where usage_on < $as_of
     union
     select team_id from fact.charge_days
+    where usage_on < $as_of
     union
     select team_id from fact.teams
 ),

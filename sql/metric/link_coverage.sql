@@ -12,14 +12,17 @@ with
 
 billing_sources as (
     select distinct source from fact.charge_days
+    where usage_on < $as_of
 ),
 
 linked as (
     select team_id from fact.charge_days
+    where usage_on < $as_of
     union
     select spans.team_id
     from ref.team_spans as spans
     inner join billing_sources on spans.source = billing_sources.source
+    where spans.from_on < $as_of
 ),
 
 integrated as (
@@ -49,7 +52,12 @@ workload as (
         ), 0) as unlinked_workload_cny
     from fact.charge_days as charge_days
     left join journey.subscribers as subscribers on charge_days.team_id = subscribers.team_id
-    where list_contains($workload_families, charge_days.family)
+    where
+        list_contains($workload_families, charge_days.family)
+        and (
+            len($host_providers) = 0 or list_contains($host_providers, charge_days.provider)
+        )
+        and charge_days.usage_on < $as_of
 ),
 
 headline as (
@@ -63,9 +71,10 @@ select
     counts.linked_teams / nullif(counts.integrated_teams, 0) as linked_share,
     workload.workload_cny,
     workload.unlinked_workload_cny,
-    least(
+    -- least skips a null: without a headline share there is no bound either.
+    case when headline.share is not null then least(
         headline.share + counts.unlinked_headline_teams / nullif(counts.headline_teams, 0), 1
-    ) as share_if_all_unlinked_moved,
+    ) end as share_if_all_unlinked_moved,
     headline.share as share_if_none_unlinked_moved
 from counts
 cross join workload
