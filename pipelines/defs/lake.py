@@ -20,7 +20,7 @@ LAKE = dg.AssetKey(["lake", "files"])
     group_name=GROUPS["lake"],
     owners=[OWNER],
     kinds={"polars", "parquet"},
-    description="Landing files as clean events by business day, each file once; rejects with reason.",
+    description="Landing files as clean events by business day, each once; rejects with reason.",
 )
 def files(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult[None]:
     entries = steps.take_stock(night.night(), steps.utc_now())

@@ -15,7 +15,7 @@ import polars as pl
 
 from pipelines import warehouse
 from pipelines.errors import CheckFailed
-from pipelines.lake import Entry
+from pipelines.lake import Entry, read_days
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.calendar import is_unallocated_credit
 from pipelines.rollup.links import linked_team
@@ -103,10 +103,10 @@ def roll_up(
 
     Raises CheckFailed naming currency and day when a rate is missing for more than 7 days.
     """
-    frames = [_read(day, entry, lake) for day, entries in days.items() for entry in entries]
-    if not frames:
+    files = [(day, entry) for day, entries in days.items() for entry in entries]
+    if not files:
         return pl.DataFrame(schema=CHARGE_DAYS), pl.DataFrame(schema=UNMAPPED)
-    rows = _counted(pl.concat(frames), book.statements)
+    rows = _counted(read_days(files, lake), book.statements)
     rows = _with_family(rows, reference)
     rows = _with_net(rows, book.credit_rates, reference)
     rows = _with_team(rows, team_spans)
@@ -131,20 +131,11 @@ def roll_up(
     )
 
 
-def _read(day: date, entry: Entry, lake: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    frame = pl.read_parquet(entry.path(lake, str(day)), columns=columns)
-    return frame.with_columns(
-        billing_period=pl.col("billing_period").cast(pl.String),
-        source=pl.lit(entry.source),
-        snapshot=pl.lit(entry.snapshot),
-        fingerprint=pl.lit(entry.fingerprint),
-    )
-
-
 def _counted(rows: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
     """Rows of the statements that count, with cost on the statement's basis."""
     keyed = statements.with_columns(billing_period=_period(pl.col("billing_period")))
-    rows = rows.with_columns(billing_period=_period(pl.col("billing_period")))
+    period = _period(pl.col("billing_period").cast(pl.String))
+    rows = rows.with_columns(billing_period=period)
     rows = rows.join(keyed, on=[*STATEMENT, "snapshot"], maintain_order="left")
     zero = pl.lit(0, AMOUNT)
     basis = pl.when("has_effective").then("effective").otherwise("billed")
@@ -277,14 +268,10 @@ def _with_team(rows: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
 
 def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.DataFrame:
     """Whole credits without a service: source, account, sub_account, currency, cost, period."""
-    frames = [
-        _read(date.fromisoformat(day), entry, lake).filter(is_unallocated_credit())
-        for entry in entries
-        for day in entry.credit_days
-    ]
-    if not frames:
+    files = [(date.fromisoformat(day), entry) for entry in entries for day in entry.credit_days]
+    if not files:
         return pl.DataFrame()
-    parts = _counted(pl.concat(frames), statements)
+    parts = _counted(read_days(files, lake).filter(is_unallocated_credit()), statements)
     keys = ["source", "account", "sub_account", "currency", "fingerprint", "line"]
     return (
         parts.group_by(keys)
@@ -300,8 +287,7 @@ def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.D
 
 
 _COST_COLUMNS = [
-    "account", "sub_account", "billing_period", "provider", "currency", "usage_on", "billed",
-    "effective",
+    "account", "sub_account", "billing_period", "provider", "currency", "billed", "effective",
 ]  # fmt: skip
 
 
@@ -312,16 +298,16 @@ def _positive_days(
     accounts = credits.select("source", "account").unique()
     first, last = credits["first_on"].min(), credits["last_on"].max()
     assert isinstance(first, date) and isinstance(last, date)
-    frames = [
-        _read(date.fromisoformat(day), entry, lake, _COST_COLUMNS).join(
-            accounts, on=["source", "account"], how="semi"
-        )
+    files = [
+        (date.fromisoformat(day), entry)
         for entry in entries
         if entry.source in set(accounts["source"])
         for day in entry.days
         if first <= date.fromisoformat(day) <= last
     ]
-    rows = _counted(pl.concat(frames), statements).filter(pl.col("cost") > 0)
+    rows = read_days(files, lake, _COST_COLUMNS)
+    rows = rows.join(accounts, on=["source", "account"], how="semi")
+    rows = _counted(rows, statements).filter(pl.col("cost") > 0)
     keys = ["source", "account", "sub_account", "currency", "usage_on"]
     return rows.group_by(keys).agg(positive=pl.col("cost").sum()).sort(keys)
 

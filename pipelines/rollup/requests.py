@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.lake import Entry
+from pipelines.lake import Entry, read_days
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.links import with_team
 
@@ -58,10 +58,10 @@ def roll_up(
     reference: Reference,
 ) -> RequestFacts:
     """Facts of the given days from their lake files."""
-    frames = [_read(day, entry, lake) for day, entries in days.items() for entry in entries]
-    if not frames:
+    files = [(day, entry) for day, entries in days.items() for entry in entries]
+    if not files:
         return RequestFacts(*(pl.DataFrame(schema=s) for s in (MEMBER_DAYS, USAGE_DAYS, KEPT)))
-    rows = deduplicate(pl.concat(frames))
+    rows = deduplicate(read_days(files, lake, ["request_id", "received_at", "line", *CONTENT]))
     kept = rows.group_by("usage_on", "fingerprint").agg(kept=pl.len().cast(pl.Int64))
     named = with_team(rows, team_spans, "team", "usage_on")
     flagged = named.with_columns(*_flags())
@@ -69,18 +69,6 @@ def roll_up(
         member_days=_member_days(flagged),
         usage_days=_usage_days(flagged, reference),
         kept=kept.sort("usage_on", "fingerprint"),
-    )
-
-
-def _read(day: date, entry: Entry, lake: Path) -> pl.DataFrame:
-    frame = pl.read_parquet(
-        entry.path(lake, str(day)),
-        columns=["request_id", "received_at", "line", *CONTENT],
-    )
-    return frame.with_columns(
-        usage_on=pl.lit(day),
-        source=pl.lit(entry.source),
-        fingerprint=pl.lit(entry.fingerprint),
     )
 
 
