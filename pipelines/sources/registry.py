@@ -7,11 +7,16 @@ Does not belong here: anything about a format.
 from pathlib import Path
 
 from pipelines.errors import UsageError
-from pipelines.sources import canonical, focus, litellm
+from pipelines.sources import canonical, focus, litellm, stripe
 from pipelines.sources.base import Format
 from pipelines.sources.tables import head_of
 
-FORMATS: tuple[Format, ...] = (*focus.FORMATS, *litellm.FORMATS, *canonical.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    *focus.FORMATS,
+    *litellm.FORMATS,
+    *stripe.FORMATS,
+    *canonical.FORMATS,
+)
 
 
 def names() -> list[str]:
