@@ -11,14 +11,12 @@ import dagster as dg
 
 from pipelines import landing, settings
 from pipelines.defs.resources import NightResource
-from pipelines.defs.shared import DAYS
 
 NIGHTLY = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.all(),
     description="Landing to the published number.",
     executor_def=dg.in_process_executor,
-    partitions_def=DAYS,
 )
 
 

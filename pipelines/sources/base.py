@@ -4,9 +4,10 @@ Belongs here: Format, Chunk, and the parsing of times, decimals, integers and nu
 Does not belong here: a mapping of any one format, or rules on what a good row is (contracts).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -86,6 +87,11 @@ def to_amount(column: pl.Series) -> pl.Series:
         if parsed.null_count() == text.null_count():
             return parsed.cast(AMOUNT)
     return _run(text, _amount)
+
+
+def _scale(column: pl.Series) -> int:
+    dtype: Any = column.dtype
+    return int(dtype.scale)
 
 
 def _amount(text: pl.Expr) -> pl.Expr:
@@ -225,6 +231,12 @@ EMPTY: dict[str, pl.DataType] = {
 Mapping = dict[str, tuple[str, ...]]
 
 
+KIND_NAMES = {
+    "amount": "an amount", "integer": "a whole number", "float": "a number",
+    "boolean": "yes or no", "instant": "a time",
+}  # fmt: skip
+
+
 def canonical(raw: pl.DataFrame, mapping: Mapping, timezone: str) -> pl.DataFrame:
     """Canonical columns of a raw frame by a mapping {column: (kind, raw name, other name...)}.
 
@@ -242,3 +254,58 @@ def canonical(raw: pl.DataFrame, mapping: Mapping, timezone: str) -> pl.DataFram
         else:
             columns.append(pl.Series(name, [None] * raw.height, dtype=EMPTY[kind]))
     return pl.DataFrame(columns)
+
+
+def convert(
+    raw: pl.DataFrame,
+    broken: pl.DataFrame,
+    mapping: Mapping,
+    timezone: str,
+    may_be_unreadable: Sequence[str] = (),
+) -> Chunk:
+    """A chunk by a mapping, in which no value that is there but can't be read counts as absent.
+
+    Such a row is rejected naming the value's column, except in the columns that
+    may_be_unreadable: there the value is absent and a warning says so.
+    """
+    rows = canonical(raw, mapping, timezone)
+    reasons: list[pl.Series] = []
+    warnings: list[str] = []
+    for name, (kind, *raw_names) in mapping.items():
+        present = [r for r in raw_names if r in raw.columns]
+        if kind == "text" or not present:
+            continue
+        if len(present) == 1 and rows[name].null_count() == raw[present[0]].null_count():
+            continue
+        given = [clean(raw[r]).is_not_null() for r in present]
+        lost = pl.select(pl.any_horizontal(*given)).to_series() & rows[name].is_null()
+        if not lost.any():
+            continue
+        fault = f"{' or '.join(present)} can't be read as {KIND_NAMES[kind]}"
+        if name in may_be_unreadable:
+            warnings.append(f"{fault} in some rows and counts as absent there")
+        else:
+            reasons.append(pl.select(pl.when(lost).then(pl.lit(fault))).to_series())
+    if not reasons:
+        return Chunk(rows=rows, raw=raw, broken=broken, warnings=tuple(warnings))
+    reason = pl.select(pl.concat_str(reasons, separator="; ", ignore_nulls=True)).to_series()
+    is_bad = reason != ""
+    return Chunk(
+        rows=rows.filter(~is_bad),
+        raw=raw.filter(~is_bad),
+        broken=pl.concat([broken, broken_rows(raw.filter(is_bad), reason.filter(is_bad))]),
+        warnings=tuple(warnings),
+    )
+
+
+def broken_rows(raw: pl.DataFrame, reason: pl.Series) -> pl.DataFrame:
+    """line, reason, row of raw rows that are rejected."""
+    text = pl.struct(pl.exclude("line").cast(pl.String)).struct.json_encode().str.head(2_000)
+    return raw.select("line", reason.alias("reason"), text.alias("row"))
+
+
+def column_of(raw: pl.DataFrame, name: str) -> pl.Series:
+    """Clean text of a column, all null when the file doesn't have it."""
+    if name not in raw.columns:
+        return pl.Series(name, [None] * raw.height, dtype=pl.String)
+    return clean(raw[name]).alias(name)

@@ -17,6 +17,7 @@ import gzip
 import io
 import json
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ RowsIn = Callable[[dict[str, Any]], list[Any]]
 _BLOCK = 32 << 20
 _HEAD = 65_536
 _JSON_LIMIT = 256 << 20
+_QUOTED_LINES = 1_000  # a quoted field of more lines is an open quote
 _KEEP = 2_000  # characters of a broken row that are worth keeping
 _BOM = b"\xef\xbb\xbf"
 _DAMAGE = (OSError, EOFError, zlib.error)  # gzip's BadGzipFile is an OSError
@@ -41,7 +43,7 @@ _PARQUET_DAMAGE = (
     OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError, NotImplementedError,
     pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException,
 )  # fmt: skip
-_PARQUET_KEPT = (pl.String, pl.Boolean, pl.Date)
+_PARQUET_KEPT = (pl.String, pl.Boolean, pl.Date, pl.Datetime)
 
 
 def head_of(path: Path, size: int = _HEAD) -> bytes:
@@ -193,13 +195,10 @@ def _column(name: str, values: pa.Array) -> pl.Series:
         values = values.cast(pa.string())
     series = pl.Series(name, pl.from_arrow(values))
     if series.dtype.is_nested():
-        text = series.to_frame().select(pl.struct(name).struct.json_encode().alias(name))[name]
-        start = len(json.dumps({name: 0})) - 3
-        text = text.str.replace(r'^\{"[^"]*":\s*', "").str.head(-1) if start else text
-        return text.set(series.is_null(), None)
+        wrapped = series.alias("v").to_frame().select(pl.struct("v").struct.json_encode())
+        text = wrapped.to_series().str.strip_prefix('{"v":').str.head(-1)
+        return text.set(series.is_null(), None).alias(name)
     if series.dtype.is_numeric() or series.dtype in _PARQUET_KEPT:
-        return series
-    if isinstance(series.dtype, pl.Datetime):
         return series
     return series.cast(pl.String, strict=False)
 
@@ -339,18 +338,19 @@ def _is_regular(path: Path, commas: int) -> bool:
     Polars fills such rows up silently. A quoted line break makes a file irregular too; then it
     is read row by row, which costs only time. Raises UnreadableFile at an over-long line.
     """
+    is_regular = True
     with open_bytes(path) as handle:
         line, rest = 1, b""
         while block := handle.read(_BLOCK):
             block = rest + block
             cut = block.rfind(b"\n") + 1
             whole, rest = block[:cut], block[cut:]
+            breaks = whole.count(b"\n")
             if len(rest) > MAX_LINE_BYTES:
-                raise _over_long(line + whole.count(b"\n"))
-            if whole and not _lines_are_full(whole, commas, line):
-                return False
-            line += whole.count(b"\n")
-    return not rest or _lines_are_full(rest + b"\n", commas, line)
+                raise _over_long(line + breaks)
+            is_regular = (not whole or _lines_are_full(whole, commas, line)) and is_regular
+            line += breaks
+    return is_regular and (not rest or _lines_are_full(rest + b"\n", commas, line))
 
 
 def _lines_are_full(text: bytes, commas: int, line: int) -> bool:
@@ -377,38 +377,52 @@ def _csv_fast(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
 
 def _csv_row_by_row(path: Path, wanted: Sequence[str], skip: int) -> Iterator[Piece]:
     """Rows of the header's width; others are broken. A row without any value is no row."""
+    csv.field_size_limit(MAX_LINE_BYTES)
     with io.TextIOWrapper(
-        open_bytes(path), "utf-8-sig", errors="surrogateescape", newline=""
+        open_bytes(path), "utf-8-sig", errors="surrogateescape", newline="\n"
     ) as text:
-        csv.field_size_limit(MAX_LINE_BYTES)
-        reader = csv.reader(text, strict=True)
-        header = [c.strip() for c in next(reader, [])]
+        header: list[str] | None = None
         rows: list[dict[str, Any]] = []
         broken: list[tuple[int, str, str]] = []
-        line = 1
-        while True:
-            line += 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                break
-            except csv.Error as error:
-                broken.append((line, f"the row is not CSV ({_short(error)})", ""))
+        for line, (row, fault, shown) in enumerate(_csv_rows(text), 1):
+            if header is None:
+                header = [c.strip() for c in row]
+            elif not fault and not any(row):
                 continue
-            if not any(row):
-                continue
-            if skip > 0:
+            elif skip > 0:
                 skip -= 1
-                continue
-            fault = _fault(row, len(header))
-            if fault:
-                broken.append((line, fault, _shown(",".join(row))))
+            elif fault or (fault := _fault(row, len(header))):
+                broken.append((line, fault, _shown(shown)))
             else:
                 rows.append({"line": line, **_texts(dict(zip(header, row, strict=True)), wanted)})
             if len(rows) + len(broken) >= CHUNK_ROWS:
                 yield _frame(rows, wanted), _broken(broken)
                 rows, broken = [], []
         yield _frame(rows, wanted), _broken(broken)
+
+
+def _csv_rows(text: Iterable[str]) -> Iterator[tuple[list[str], str, str]]:
+    """(fields, '', text) or ([], why not, text); an open quote costs its own line only."""
+    lines, waiting = iter(text), deque[str]()
+    while line := waiting.popleft() if waiting else next(lines, ""):
+        taken = [line]
+        while line.count('"') % 2 and len(taken) < _QUOTED_LINES:
+            more = waiting.popleft() if waiting else next(lines, "")
+            if not more:
+                break
+            taken.append(more)
+            if more.count('"') % 2:
+                break
+        whole = "".join(taken)
+        if whole.count('"') % 2:
+            waiting.extendleft(reversed(taken[1:]))
+            yield [], "the row is not CSV (a quote is never closed)", line
+            continue
+        try:
+            yield next(csv.reader([whole.rstrip("\r\n")], strict=True), []), "", whole
+        except csv.Error as error:
+            waiting.extendleft(reversed(taken[1:]))
+            yield [], f"the row is not CSV ({_short(error)})", line
 
 
 def _fault(row: list[str], width: int) -> str:

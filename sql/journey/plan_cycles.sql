@@ -1,0 +1,251 @@
+-- table: Paid cycles of the plan, what a team asked for in each, which limit stopped it, what came next.
+-- grain: team_id, cycle_number
+-- column team_id: The team.
+-- column cycle_number: 1 for the first paid cycle; later ones count on, also after a gap.
+-- column starts_on: First business day of the cycle.
+-- column ends_on: Day after its last: end of the paid period, of the plan, or start of the next
+--   cycle, whichever is first.
+-- column plan: Plan of the cycle.
+-- column net_cny: Price paid, in CNY at that day's rate; 0 when the event names no price.
+-- column quota: Requests that the plan grants for a month; null for a plan without a price list.
+-- column accepted: Accepted requests in the cycle.
+-- column refused_5h: Requests refused by the 5-hour limit.
+-- column refused_week: Requests refused by the weekly limit.
+-- column refused_month: Requests refused by the monthly limit.
+-- column refused_other: Requests refused by a limit that the source doesn't name.
+-- column attempted: Accepted and refused requests together: demand.
+-- column off_plan: Requests with a pay-as-you-go key in the cycle.
+-- column off_plan_after: The same in the 28 days after the cycle; null while they aren't over.
+-- column bound_by: The widest limit that refused a request: month, week, 5h, other, or none.
+-- column blocked_days: Days of the cycle on which some limit refused a request.
+-- column is_renewed: Whether a paid cycle follows within the grace; null while that is open.
+-- column next_event: Event that opened that following cycle, or churned; null while open.
+-- column is_moved_after: Whether moved_on lies within 28 days after the cycle; null while undecided.
+-- stop: cycles have days | ends_on > starts_on
+-- stop: attempted is accepted and refused | attempted = accepted + refused_5h + refused_week
+--   + refused_month + refused_other
+-- stop: a limit binds exactly when it refused | (bound_by = 'none') = (attempted = accepted)
+-- stop: cycles of a team don't overlap | not exists (
+--   select 1 from journey.plan_cycles as c where c.team_id = plan_cycles.team_id
+--   and c.cycle_number = plan_cycles.cycle_number + 1 and c.starts_on < plan_cycles.ends_on)
+-- warn: every plan is in the price list | quota is not null
+with
+
+-- A paid event opens a cycle; without a period it runs for 30 days.
+paid_events as (
+    select
+        subscriptions.team_id,
+        subscriptions.plan,
+        subscriptions.event,
+        subscriptions.occurred_at,
+        subscriptions.event_id,
+        subscriptions.currency,
+        subscriptions.occurred_on,
+        coalesce(subscriptions.net_amount, subscriptions.list_amount, 0)::double as net_amount,
+        coalesce(subscriptions.period_start_on, subscriptions.occurred_on) as starts_on,
+        coalesce(
+            subscriptions.period_end_on,
+            coalesce(subscriptions.period_start_on, subscriptions.occurred_on) + 30
+        )::date as period_ends_on
+    from fact.subscriptions as subscriptions
+    where
+        subscriptions.event in ('started', 'renewed', 'upgraded', 'downgraded')
+        and coalesce(subscriptions.net_amount, subscriptions.list_amount, 1) > 0
+        and subscriptions.occurred_on < $as_of
+),
+
+-- Of several events for the same first day the latest decides the plan; the money is that of all.
+openings as (
+    select
+        paid_events.team_id,
+        paid_events.starts_on,
+        max(paid_events.period_ends_on) as period_ends_on,
+        max(paid_events.occurred_at) as occurred_at,
+        max_by(paid_events.plan, (paid_events.occurred_at, paid_events.event_id)) as plan,
+        max_by(paid_events.event, (paid_events.occurred_at, paid_events.event_id)) as event,
+        sum((paid_events.net_amount * coalesce(
+            case when paid_events.currency = 'CNY' then 1 end, fx.cny_per_unit::double, 1
+        ))::decimal(38, 9))::double as net_cny
+    from paid_events
+    left join ref.fx as fx
+        on
+            paid_events.currency = fx.currency
+            and paid_events.occurred_on >= fx.valid_from
+            and paid_events.occurred_on < coalesce(fx.valid_to, date '9999-12-31')
+    group by paid_events.team_id, paid_events.starts_on
+),
+
+-- 'ended' cuts a cycle short; 'cancelled' is an intent.
+ends as (
+    select
+        openings.team_id,
+        openings.starts_on,
+        min(subscriptions.occurred_on) as ended_on
+    from openings
+    inner join fact.subscriptions as subscriptions
+        on
+            openings.team_id = subscriptions.team_id
+            and openings.occurred_at < subscriptions.occurred_at
+    where subscriptions.event = 'ended' and subscriptions.occurred_on < $as_of
+    group by openings.team_id, openings.starts_on
+),
+
+cut as (
+    select
+        openings.team_id,
+        openings.starts_on,
+        openings.plan,
+        openings.event,
+        openings.net_cny,
+        least(
+            openings.period_ends_on,
+            coalesce(ends.ended_on, openings.period_ends_on),
+            coalesce(
+                lead(openings.starts_on) over (
+                    partition by openings.team_id order by openings.starts_on asc
+                ),
+                openings.period_ends_on
+            )
+        ) as ends_on
+    from openings
+    left join ends
+        on openings.team_id = ends.team_id and openings.starts_on = ends.starts_on
+),
+
+cycles as (
+    select
+        cut.team_id,
+        cut.starts_on,
+        cut.ends_on,
+        cut.plan,
+        cut.net_cny,
+        row_number() over by_start as cycle_number,
+        lead(cut.starts_on) over by_start as next_starts_on,
+        lead(cut.event) over by_start as next_opening
+    from cut
+    where cut.starts_on < cut.ends_on
+    window by_start as (partition by cut.team_id order by cut.starts_on asc)
+),
+
+days as (
+    select
+        team_id,
+        usage_on,
+        sum(accepted) as accepted,
+        sum(refused_5h) as refused_5h,
+        sum(refused_week) as refused_week,
+        sum(refused_month) as refused_month,
+        sum(refused_other) as refused_other,
+        sum(off_plan) as off_plan
+    from fact.member_days
+    where usage_on < $as_of
+    group by team_id, usage_on
+),
+
+-- Usage of the cycle, and pay-as-you-go requests in the 28 days after it.
+usage as (
+    select
+        cycles.team_id,
+        cycles.cycle_number,
+        coalesce(sum(days.accepted) filter (where days.usage_on < cycles.ends_on), 0)::bigint
+            as accepted,
+        coalesce(sum(days.refused_5h) filter (where days.usage_on < cycles.ends_on), 0)::bigint
+            as refused_5h,
+        coalesce(sum(days.refused_week) filter (where days.usage_on < cycles.ends_on), 0)::bigint
+            as refused_week,
+        coalesce(sum(days.refused_month) filter (where days.usage_on < cycles.ends_on), 0)::bigint
+            as refused_month,
+        coalesce(sum(days.refused_other) filter (where days.usage_on < cycles.ends_on), 0)::bigint
+            as refused_other,
+        coalesce(sum(days.off_plan) filter (where days.usage_on < cycles.ends_on), 0)::bigint
+            as off_plan,
+        coalesce(sum(days.off_plan) filter (where days.usage_on >= cycles.ends_on), 0)::bigint
+            as off_plan_after,
+        count(*) filter (
+            where days.usage_on < cycles.ends_on
+            and days.refused_5h + days.refused_week + days.refused_month + days.refused_other > 0
+        ) as blocked_days
+    from cycles
+    left join days
+        on
+            cycles.team_id = days.team_id
+            and days.usage_on >= cycles.starts_on
+            and days.usage_on < cycles.ends_on + 28
+    group by cycles.team_id, cycles.cycle_number
+),
+
+-- A renewal is a cycle that starts within the grace. Both answers wait until the grace is over:
+-- counting early renewals and not yet the losses would flatter the youngest cycles.
+renewals as (
+    select
+        team_id,
+        cycle_number,
+        case
+            when ends_on + $churn_grace_days < $as_of
+                then coalesce(next_starts_on <= ends_on + $churn_grace_days, false)
+        end as is_renewed,
+        case
+            when ends_on + $churn_grace_days >= $as_of then null
+            when next_starts_on <= ends_on + $churn_grace_days then next_opening
+            else 'churned'
+        end as next_event
+    from cycles
+),
+
+-- The price list of the day on which the cycle starts.
+quotas as (
+    select
+        cycles.team_id,
+        cycles.cycle_number,
+        max_by(plans.requests_month, plans.valid_from) as quota
+    from cycles
+    inner join ref.plans as plans
+        on
+            lower(cycles.plan) = lower(plans.plan)
+            and cycles.starts_on >= plans.valid_from
+            and cycles.starts_on < coalesce(plans.valid_to, date '9999-12-31')
+    group by cycles.team_id, cycles.cycle_number
+)
+
+select
+    cycles.team_id,
+    cycles.cycle_number,
+    cycles.starts_on,
+    cycles.ends_on,
+    cycles.plan,
+    cycles.net_cny,
+    quotas.quota,
+    usage.accepted,
+    usage.refused_5h,
+    usage.refused_week,
+    usage.refused_month,
+    usage.refused_other,
+    usage.accepted + usage.refused_5h + usage.refused_week + usage.refused_month
+    + usage.refused_other as attempted,
+    usage.off_plan,
+    case when cycles.ends_on + 28 <= $as_of then usage.off_plan_after end as off_plan_after,
+    case
+        when usage.refused_month > 0 then 'month'
+        when usage.refused_week > 0 then 'week'
+        when usage.refused_5h > 0 then '5h'
+        when usage.refused_other > 0 then 'other'
+        else 'none'
+    end as bound_by,
+    usage.blocked_days,
+    renewals.is_renewed,
+    renewals.next_event,
+    case
+        when cycles.ends_on + 27 <= $data_complete_on
+            then coalesce(
+                moves.moved_on >= cycles.ends_on and moves.moved_on < cycles.ends_on + 28, false
+            )
+    end as is_moved_after
+from cycles
+inner join usage
+    on cycles.team_id = usage.team_id and cycles.cycle_number = usage.cycle_number
+inner join renewals
+    on cycles.team_id = renewals.team_id and cycles.cycle_number = renewals.cycle_number
+left join quotas
+    on cycles.team_id = quotas.team_id and cycles.cycle_number = quotas.cycle_number
+left join journey.moves as moves on cycles.team_id = moves.team_id
+order by cycles.team_id asc, cycles.cycle_number asc

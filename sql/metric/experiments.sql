@@ -1,0 +1,193 @@
+-- table: Did the change work: each arm against the control, read only where the split is sound.
+-- grain: experiment, arm
+-- column experiment: Experiment with an arm named holdout or control.
+-- column arm: Arm that is compared with it.
+-- column assigned: Teams assigned to the arm so far.
+-- column control_assigned: Teams assigned to the control.
+-- column expected_share: Planned share of the arm among both.
+-- column srm_p: p of the chi-square test of the split (1 degree of freedom).
+-- column has_srm: Whether srm_p is under 0.001: the assignment is broken, read nothing else.
+-- column teams: Matured teams of the arm, see metric.incrementality.
+-- column control_teams: Matured teams of the control.
+-- column difference: Difference of the shares that moved; null with a broken split.
+-- column ci_low: Lower limit of the anytime-valid 95 % confidence sequence (tuned to 5000 teams).
+-- column ci_high: Upper limit; the sequence holds at every weekly look.
+-- column renewal_difference: Guardrail: difference of the first cycle's renewal share.
+-- column renewal_ci_low: Lower Newcombe limit.
+-- column renewal_ci_high: Upper Newcombe limit.
+-- column teams_needed: Matured teams still needed, both arms, to see 3 points with 80 % power.
+-- column verdict: broken split, guardrail breached (renewal surely lower), better, worse, or hold.
+-- column label: not identified with a broken split, immature while teams are needed, else empty.
+-- stop: a broken split shows no effect | not has_srm or (difference is null
+--   and verdict = 'broken split')
+-- stop: matured are among the assigned | teams <= assigned and control_teams <= control_assigned
+with
+
+-- Planned share of the control; an experiment that isn't listed is split evenly.
+planned as (
+    select
+        'launch-offer' as experiment,
+        0.15 as control_share
+),
+
+assigned as (
+    select
+        experiment,
+        arm,
+        lower(arm) in ('holdout', 'control') as is_control,
+        count(*) as teams
+    from fact.assignments
+    group by experiment, arm
+),
+
+splits as (
+    select
+        arms.experiment,
+        arms.arm,
+        arms.teams as assigned,
+        controls.teams as control_assigned,
+        (1 - coalesce(planned.control_share, 0.5))::double as expected_share
+    from assigned as arms
+    inner join (
+        select
+            experiment,
+            sum(teams)::bigint as teams
+        from assigned
+        where is_control
+        group by experiment
+    ) as controls on arms.experiment = controls.experiment
+    left join planned on arms.experiment = planned.experiment
+    where not arms.is_control
+),
+
+chi_squares as (
+    select
+        *,
+        pow(assigned - (assigned + control_assigned) * expected_share, 2)
+        / nullif((assigned + control_assigned) * expected_share * (1 - expected_share), 0) as q
+    from splits
+),
+
+-- Upper tail of chi-square with 1 degree of freedom: series under 4, continued fraction from 4 on.
+srm as (
+    select
+        *,
+        case
+            when q < 4 then greatest(0, 1 - sqrt(2 * q / pi()) * exp(-q / 2) * list_reduce(
+                range(61, 1, -2), lambda tail, k: 1 + tail * q / k, 1::double
+            ))
+            else sqrt(2 / pi()) * exp(-q / 2) / list_reduce(
+                range(60, 0, -1), lambda tail, k: sqrt(q) + k / tail, sqrt(q)
+            )
+        end as srm_p
+    from chi_squares
+),
+
+-- Guardrail: renewal of the first paid cycle, of those for whom it is decided.
+renewals as (
+    select
+        assignments.experiment,
+        assignments.arm,
+        lower(assignments.arm) in ('holdout', 'control') as is_control,
+        count(*) as cycles,
+        count(*) filter (where cycles.is_renewed) as renewed
+    from fact.assignments as assignments
+    inner join journey.plan_cycles as cycles
+        on assignments.team_id = cycles.team_id and cycles.cycle_number = 1
+    where cycles.is_renewed is not null
+    group by assignments.experiment, assignments.arm
+),
+
+control_renewals as (
+    select
+        experiment,
+        sum(cycles)::bigint as cycles,
+        sum(renewed)::bigint as renewed
+    from renewals
+    where is_control
+    group by experiment
+),
+
+gathered as (
+    select
+        srm.experiment,
+        srm.arm,
+        srm.assigned,
+        srm.control_assigned,
+        srm.expected_share,
+        srm.srm_p,
+        srm.srm_p < 0.001 as has_srm,
+        coalesce(effects.teams, 0) as teams,
+        coalesce(effects.control_teams, 0) as control_teams,
+        effects.itt,
+        (effects.moved + effects.control_moved)
+        / nullif(effects.teams + effects.control_teams, 0) as pooled,
+        sqrt(
+            effects.moved * (effects.teams - effects.moved) / nullif(pow(effects.teams, 3), 0)
+            + effects.control_moved * (effects.control_teams - effects.control_moved)
+            / nullif(pow(effects.control_teams, 3), 0)
+        ) as std_error,
+        coalesce(renewals.renewed, 0) as renewed,
+        coalesce(renewals.cycles, 0) as cycles,
+        coalesce(control_renewals.renewed, 0) as control_renewed,
+        coalesce(control_renewals.cycles, 0) as control_cycles
+    from srm
+    left join metric.incrementality as effects
+        on srm.experiment = effects.experiment and srm.arm = effects.arm
+    left join renewals on srm.experiment = renewals.experiment and srm.arm = renewals.arm
+    left join control_renewals on srm.experiment = control_renewals.experiment
+),
+
+-- (1.96 + 0.84)^2 x p (1 - p) x (1 / share + 1 / control share) / 0.03^2, less what there is.
+estimates as (
+    select
+        *,
+        case when not has_srm then itt end as difference,
+        case
+            when not has_srm
+                then confidence_sequence_low(itt, std_error, teams + control_teams, 5000)
+        end as ci_low,
+        case
+            when not has_srm
+                then confidence_sequence_high(itt, std_error, teams + control_teams, 5000)
+        end as ci_high,
+        newcombe_low(renewed, cycles, control_renewed, control_cycles) as renewal_ci_low,
+        newcombe_high(renewed, cycles, control_renewed, control_cycles) as renewal_ci_high,
+        greatest(ceil(
+            7.84 * pooled * (1 - pooled) / (expected_share * (1 - expected_share)) / 0.0009
+        ) - teams - control_teams, 0)::bigint as teams_needed
+    from gathered
+)
+
+select
+    experiment,
+    arm,
+    assigned,
+    control_assigned,
+    expected_share,
+    srm_p,
+    has_srm,
+    teams,
+    control_teams,
+    difference,
+    ci_low,
+    ci_high,
+    renewed / nullif(cycles, 0) - control_renewed / nullif(control_cycles, 0)
+        as renewal_difference,
+    renewal_ci_low,
+    renewal_ci_high,
+    teams_needed,
+    case
+        when has_srm then 'broken split'
+        when renewal_ci_high < 0 then 'guardrail breached'
+        when ci_low > 0 then 'better'
+        when ci_high < 0 then 'worse'
+        else 'hold'
+    end as verdict,
+    case
+        when has_srm then 'not identified'
+        when teams_needed is null or teams_needed > 0 then 'immature'
+        else ''
+    end as label
+from estimates
+order by experiment asc, arm asc
