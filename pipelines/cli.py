@@ -212,11 +212,11 @@ def funnel(
 def report(out: Path | None, lang: str) -> None:
     """Write the weekly report, one page without a network."""
     from pipelines import settings
-    from pipelines.report import page
+    from pipelines.report.page import write
 
     places = settings.from_environment()
     target = out or places.report
-    page.write(places.published, target, lang)
+    write(places.published, target, lang)
     click.echo(f"Wrote {target}.")
 
 

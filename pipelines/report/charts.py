@@ -5,6 +5,7 @@ where a chart stands (page.py). Colours are Okabe and Ito's, safe for the colour
 """
 
 import re
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -14,10 +15,9 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 _WIDTH = 620
 
 
-def curve(rows: pl.DataFrame, days: str, share: str) -> alt.LayerChart:
+def curve(rows: pl.DataFrame, days: str, share: str) -> Any:
     """Share moved by day with its band. rows: days, share, ci_low, ci_high."""
-    values = rows.select("days", "share", "ci_low", "ci_high").to_dicts()
-    base = alt.Chart(alt.Data(values=values))
+    base = alt.Chart(rows.select("days", "share", "ci_low", "ci_high"))
     x = alt.X("days:Q", title=days)
     y = alt.Y("share:Q", title=share, axis=alt.Axis(format="%"))
     band = base.mark_area(opacity=0.2, color=BLUE, interpolate="step-after")
@@ -27,11 +27,10 @@ def curve(rows: pl.DataFrame, days: str, share: str) -> alt.LayerChart:
     ).properties(width=_WIDTH, height=260)
 
 
-def bars(rows: pl.DataFrame, truth: float | None, share: str) -> alt.LayerChart:
+def bars(rows: pl.DataFrame, truth: float | None, share: str) -> Any:
     """Naive shares as bars and the truth as a rule. rows: name, share."""
-    data = alt.Data(values=rows.select("name", "share").to_dicts())
     marks = [
-        alt.Chart(data)
+        alt.Chart(rows.select("name", "share"))
         .mark_bar(color=ORANGE)
         .encode(
             x=alt.X("share:Q", title=share, axis=alt.Axis(format="%")),
@@ -39,12 +38,12 @@ def bars(rows: pl.DataFrame, truth: float | None, share: str) -> alt.LayerChart:
         )
     ]
     if truth is not None:
-        rule = alt.Chart(alt.Data(values=[{"truth": truth}]))
+        rule = alt.Chart(pl.DataFrame({"truth": [truth]}))
         marks.append(rule.mark_rule(color=BLUE, size=3).encode(x="truth:Q"))
     return alt.layer(*marks).properties(width=_WIDTH, height=32 * max(rows.height, 1))
 
 
-def svg(chart: alt.LayerChart, label: str) -> str:
+def svg(chart: Any, label: str) -> str:
     """Inline SVG with an accessible name, scaling with the page."""
     text = vlc.vegalite_to_svg(chart.to_dict())
     text = re.sub(r'(<svg[^>]*?) width="([\d.]+)" height="([\d.]+)"', r"\1", text, count=1)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from pipelines.sources.base import Chunk, Format, Mapping, Options, canonical
+import polars as pl
+
+from pipelines.sources.base import Chunk, Format, Mapping, Options, convert
 from pipelines.sources.tables import columns_of, pieces
 
 REQUESTS: Mapping = {
@@ -71,14 +73,22 @@ ASSIGNMENTS: Mapping = {
     "assigned_at": ("instant", "assigned_at"),
 }
 CODES = ("status", "refused_by", "event")
+# Where an unreadable value counts as absent; anywhere else it rejects its row.
+LENIENT = (
+    "received_at", "input_tokens", "cached_tokens", "output_tokens", "opened_at", "confidence",
+)  # fmt: skip
 
 
 def _read(mapping: Mapping, path: Path, options: Options) -> Iterator[Chunk]:
     wanted = [name for _, *names in mapping.values() for name in names]
-    for raw, broken in pieces(path, wanted):
-        rows = canonical(raw, mapping, options.timezone)
-        rows = rows.with_columns(rows[c].str.to_lowercase() for c in CODES if c in rows.columns)
-        yield Chunk(rows=rows, raw=raw, broken=broken)
+    has_money = any(kind == "amount" for kind, *_ in mapping.values())
+    for raw, broken in pieces(path, wanted, is_exact=has_money):
+        chunk = convert(raw, broken, mapping, options.timezone, LENIENT)
+        codes = [c for c in CODES if c in mapping]
+        rows = chunk.rows.with_columns(pl.col(codes).str.to_lowercase())
+        if "currency" in mapping:
+            rows = rows.with_columns(pl.col("currency").str.to_uppercase())
+        yield Chunk(rows=rows, raw=chunk.raw, broken=chunk.broken, warnings=chunk.warnings)
 
 
 def _looks_like(*must_have: str) -> Callable[[Path, bytes], str | None]:
@@ -95,7 +105,7 @@ def _format(family: str, mapping: Mapping, *must_have: str) -> Format:
     return Format(
         name=f"canonical_{family}",
         family=family,
-        version=1,
+        version=2,
         looks_like=_looks_like(*must_have),
         read=partial(_read, mapping),
     )
@@ -110,4 +120,5 @@ FORMATS = (
     _format("teams", TEAMS, "team_id", "region"),
     _format("teams", TEAMS, "team_id", "industry"),
     _format("teams", TEAMS, "team_id", "channel"),
+    _format("teams", TEAMS, "team_id", "opened_at"),
 )

@@ -4,6 +4,9 @@ Belongs here: LiteLLM's field names, its JSON inside strings, its names for refu
 Does not belong here: what counts as an accepted request (contracts, rollup).
 Source of the facts: LiteLLM's SpendLogsPayload and StandardLoggingPayload types.
 
+SpendLogs has request_id, team_id and user as columns, metadata and tags as JSON inside strings,
+and naive times (in the zone that the source declares); StandardLoggingPayload has id, the team
+and user in metadata, and epoch seconds. Without a team the user is a team of one.
 A request served from the proxy's own cache never reached a model, but the team made it: it is
 kept. Rows of other call types than chat and completion are no inference: rejected, with that
 reason, so that the file's rows still add up.
@@ -14,38 +17,51 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.sources.base import Chunk, Format, Mapping, Options, canonical, clean
+from pipelines.sources import plan
+from pipelines.sources.base import (
+    Chunk,
+    Format,
+    Mapping,
+    Options,
+    broken_rows,
+    column_of,
+    convert,
+)  # fmt: skip
 from pipelines.sources.tables import columns_of, pieces
 
-SPEND_LOGS: Mapping = {
+LOGS: Mapping = {
     "request_id": ("text", "request_id", "id", "litellm_call_id"),
     "team": ("text", "team_id"),
-    "member": ("text", "user", "end_user"),
+    "member": ("text", "user"),
     "requested_at": ("instant", "startTime"),
     "received_at": ("instant", "endTime"),
-    "model": ("text", "model"),
+    "model": ("text", "model", "model_group"),
     "session": ("text", "session_id", "trace_id"),
     "input_tokens": ("integer", "prompt_tokens"),
     "output_tokens": ("integer", "completion_tokens"),
 }
+# Where metadata says what a column doesn't, in the order of trust.
+METADATA = {
+    "team": ("user_api_key_team_id", "team_id"),
+    "member": ("user_api_key_user_id",),
+    "end_user": ("user_api_key_end_user_id",),
+    "cached_tokens": (
+        "usage_object.prompt_tokens_details.cached_tokens", "usage_object.cache_read_input_tokens",
+    ),
+    "status": ("status",),
+    "said": (
+        "error_information.error_message", "error_information.error_code",
+        "error_information.error_class",
+    ),
+}  # fmt: skip
 # Read besides the mapped ones, because their values sit deeper or need a rule.
 OTHERS = (
-    "metadata",
-    "request_tags",
-    "status",
-    "call_type",
-    "error_str",
-    "error_information",
-)
-INFERENCE = (
-    "completion",
-    "text_completion",
-    "responses",
-    "anthropic_messages",
-    "generate_content",
-)
-LIMITS = {"hour": "5h", "week": "week", "month": "month"}
-PLAN_KEY, PAYG_HOST = "coding", "dashscope"
+    "metadata", "request_tags", "status", "call_type", "error_str", "error_information", "end_user",
+    "api_base",
+)  # fmt: skip
+INFERENCE = "completion|responses|anthropic_messages|generate_content"
+NOBODY = ["default_user_id"]  # LiteLLM's name for its own administrator
+LENIENT = ("received_at", "input_tokens", "output_tokens")
 
 
 def looks_like(path: Path, head: bytes) -> str | None:
@@ -57,87 +73,55 @@ def looks_like(path: Path, head: bytes) -> str | None:
 
 def read(path: Path, options: Options) -> Iterator[Chunk]:
     """Canonical request rows; naive times are in the source's declared zone."""
-    mapped = [name for _, *names in SPEND_LOGS.values() for name in names]
-    wanted = [*mapped, *OTHERS, "api_base"]
-    for raw, broken in pieces(path, wanted):
-        is_inference = _is_inference(raw)
-        kept = raw.filter(is_inference)
-        rows = canonical(kept, SPEND_LOGS, options.timezone)
-        others = raw.filter(~is_inference).select(
-            "line",
-            reason=pl.format("call_type {} is no inference", "call_type"),
-            row=pl.struct("request_id", "call_type").struct.json_encode(),
-        )
-        broken = pl.concat([broken, others])
-        yield Chunk(rows=rows.with_columns(_derived(kept)), raw=kept, broken=broken)
+    mapped = [name for _, *names in LOGS.values() for name in names]
+    for raw, broken in pieces(path, [*mapped, *OTHERS]):
+        call = column_of(raw, "call_type")
+        is_inference = call.str.contains(INFERENCE).fill_null(True)
+        others = raw.filter(~is_inference)
+        reason = pl.select(
+            pl.format("call_type {} is no inference", call.filter(~is_inference))
+        ).to_series()
+        broken = pl.concat([broken, broken_rows(others, reason)])
+        chunk = convert(raw.filter(is_inference), broken, LOGS, options.timezone, LENIENT)
+        rows = _complete(chunk.rows, chunk.raw)
+        yield Chunk(rows=rows, raw=chunk.raw, broken=chunk.broken, warnings=chunk.warnings)
 
 
-def _column(raw: pl.DataFrame, name: str) -> pl.Series:
-    if name not in raw.columns:
-        return pl.Series(name, [None] * raw.height, dtype=pl.String)
-    return clean(raw[name]).alias(name)
-
-
-def _is_inference(raw: pl.DataFrame) -> pl.Series:
-    call = _column(raw, "call_type")
-    return call.str.contains("|".join(INFERENCE)).fill_null(True)
-
-
-def _derived(raw: pl.DataFrame) -> list[pl.Series]:
-    """Columns that need more than a name: status, refused_by, task, cached tokens, on_plan."""
-    deep = pl.DataFrame(
-        {
-            "status": _column(raw, "status").str.to_lowercase(),
-            "error": _column(raw, "error_str"),
-            "information": _column(raw, "error_information"),
-            "metadata": _column(raw, "metadata"),
-            "tags": _column(raw, "request_tags"),
-            "base": _column(raw, "api_base"),
-        }
-    ).with_columns(
+def _complete(rows: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
+    """Rows with what metadata, tags and errors say."""
+    deep = rows.select("team", "member").with_columns(
+        **{f"raw_{name}": column_of(raw, name) for name in OTHERS},
+    )
+    found = {name: [_path(path) for path in paths] for name, paths in METADATA.items()}
+    deep = deep.with_columns(
         said=pl.concat_str(
-            _path("metadata", "$.error_information.error_message"),
-            _path("metadata", "$.error_information.error_code"),
-            _path("metadata", "$.error_information.error_class"),
-            pl.col("information"),
-            pl.col("error"),
+            [*found["said"], "raw_error_information", "raw_error_str"],
             separator=" ",
             ignore_nulls=True,
-        ).str.to_lowercase(),
+        ),
+        has_failed=pl.coalesce("raw_status", *found["status"])
+        .str.to_lowercase()
+        .is_in(["failure", "failed", "error"]),
+        member=pl.coalesce("member", *found["member"], "raw_end_user", *found["end_user"]),
     )
-    limit = pl.col("said").str.extract(r"(hour|week|month) allocated quota exceeded", 1)
-    refused_by = limit.replace_strict(LIMITS, default=None, return_dtype=pl.String)
-    throttled = pl.col("said").str.contains(r"\b429\b|rate.?limit")
-    failed = pl.col("status").is_in(["failure", "failed", "error"])
-    status = (
-        pl.when(failed & refused_by.is_not_null())
-        .then(pl.lit("refused"))
-        .when(failed & throttled)
-        .then(pl.lit("throttled"))
-        .when(failed)
-        .then(pl.lit("failed"))
-        .otherwise(pl.lit("ok"))
+    is_somebody = ~pl.col("member").is_in(NOBODY)
+    refused_by = plan.refused_by(pl.col("said"))
+    derived = deep.select(
+        team=pl.coalesce("team", *found["team"], pl.when(is_somebody).then("member")),
+        member="member",
+        status=plan.status(pl.col("has_failed"), pl.col("said")),
+        refused_by=pl.when("has_failed").then(refused_by),
+        task=pl.col("raw_request_tags").str.extract(r'task:([^",\]]+)', 1),
+        cached_tokens=pl.coalesce(found["cached_tokens"]).cast(pl.Int64, strict=False),
+        on_plan=plan.on_plan(pl.col("raw_api_base")),
     )
-    # The plan's own host is coding.dashscope; plain dashscope is a pay-as-you-go key.
-    on_plan = pl.when(pl.col("base").str.contains(PAYG_HOST)).then(
-        pl.col("base").str.contains(PLAN_KEY)
-    )
-    cached = pl.coalesce(
-        _path("metadata", "$.usage_object.prompt_tokens_details.cached_tokens"),
-        _path("metadata", "$.usage_object.cache_read_input_tokens"),
-    ).cast(pl.Int64, strict=False)
-    return deep.select(
-        status.alias("status"),
-        refused_by.alias("refused_by"),
-        pl.col("tags").str.extract(r'task:([^",\]]+)', 1).alias("task"),
-        cached.alias("cached_tokens"),
-        on_plan.alias("on_plan"),
-    ).get_columns()
+    return rows.with_columns(derived.get_columns())
 
 
-def _path(column: str, path: str) -> pl.Expr:
-    value = pl.col(column).str.json_path_match(path)
-    return pl.when(value.is_in(["null", ""])).then(None).otherwise(value)
+def _path(path: str) -> pl.Expr:
+    """Text at a path inside metadata; LiteLLM writes null and '' for what is absent."""
+    value = pl.col("raw_metadata").str.json_path_match(f"$.{path}").str.strip_chars()
+    return pl.when(~value.is_in(["null", "None", ""])).then(value)
 
 
-FORMATS = (Format(name="litellm", family="requests", version=1, looks_like=looks_like, read=read),)
+FORMATS = (Format(name="litellm", family="requests", version=2, looks_like=looks_like, read=read),)

@@ -34,11 +34,11 @@ from pipelines.sources.base import AMOUNT, BROKEN_SCHEMA, UTC_MICROSECONDS, Chun
 from pipelines.sources.tables import columns_of, pieces
 
 WANTED = ("id", "object", "type", "created", "livemode", "data")
-ZERO_DECIMAL = frozenset(
-    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"]
-    + ["pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"]
-)
-THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
+ZERO_DECIMAL = {
+    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv",
+    "xaf", "xof", "xpf",
+}  # fmt: skip
+THREE_DECIMAL = {"bhd", "jod", "kwd", "omr", "tnd"}
 BILLING_REASONS = {
     "subscription_create": "started",
     "quote_accept": "started",
@@ -46,7 +46,9 @@ BILLING_REASONS = {
     "subscription_update": "upgraded",
     "subscription": "renewed",
 }
-MONTHS = {"day": Fraction(12, 365), "week": Fraction(84, 365), "month": 1, "year": 12}
+MONTHS = {
+    "day": Fraction(12, 365), "week": Fraction(84, 365), "month": Fraction(1), "year": Fraction(12),
+}  # fmt: skip
 _ROW: dict[str, Any] = {
     "event_id": pl.String, "team": pl.String, "plan": pl.String, "event": pl.String,
     "occurred_at": UTC_MICROSECONDS, "period_start": UTC_MICROSECONDS,
@@ -127,11 +129,11 @@ def _canonical(event: dict[str, Any]) -> dict[str, Any]:
         event_id = f"{event_id}:{kind}:{created}:{thing.get('id')}"
     return {
         "event_id": event_id,
-        "team": _id(thing.get("customer")),
+        "team": _text(_id(thing.get("customer"))),
         "occurred_at": _instant(created),
-        "currency": str(currency).upper() if currency else None,
-        "plan": _plan(thing),
-        "promotion": _promotion(thing),
+        "currency": _text(currency.upper()) if currency else None,
+        "plan": _text(_plan(thing)),
+        "promotion": _text(_promotion(thing)),
         "period_start": None,
         "period_end": None,
         "list_amount": None,
@@ -237,9 +239,9 @@ def _monthly(changed: dict[str, Any], thing: dict[str, Any]) -> Fraction | None:
         if price["unit_amount"] is None:
             return None
         every = price.get("recurring") or price
-        months = MONTHS.get(str(every.get("interval") or "month"), 1)
+        months = MONTHS.get(str(every.get("interval")), Fraction(1))
         months = months * int(every.get("interval_count") or 1)
-        total += Fraction(price["unit_amount"]) * int(item.get("quantity") or 1) / months
+        total += Fraction(_minor(price["unit_amount"])) * int(item.get("quantity") or 1) / months
     return total if items else None
 
 
@@ -251,11 +253,11 @@ def _list_amount(thing: dict[str, Any]) -> Decimal | None:
     ]
     if not prices or any(amount is None for amount, _, _ in prices):
         return None
-    total = sum(Decimal(amount) * quantity for amount, quantity, _ in prices)
+    total = sum(_minor(amount) * quantity for amount, quantity, _ in prices)
     return _amount(total, thing.get("currency") or prices[0][2].get("currency"))
 
 
-def _plan(thing: dict[str, Any]) -> str | None:
+def _plan(thing: dict[str, Any]) -> Any:
     item = _item(thing)
     price = _price(item)
     details = thing.get("subscription_details") or {}
@@ -266,7 +268,7 @@ def _plan(thing: dict[str, Any]) -> str | None:
     return price.get("lookup_key") or price.get("nickname") or _id(price.get("product"))
 
 
-def _promotion(thing: dict[str, Any]) -> str | None:
+def _promotion(thing: dict[str, Any]) -> Any:
     """Name or id of the coupon; since 2025 discounts may be bare ids, which say nothing more."""
     discount = thing.get("discount") or next(iter(thing.get("discounts") or []), None)
     if not isinstance(discount, dict):
@@ -275,7 +277,13 @@ def _promotion(thing: dict[str, Any]) -> str | None:
     return coupon if isinstance(coupon, str) else coupon.get("name") or coupon.get("id")
 
 
-def _id(value: Any) -> str | None:
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value.encode("utf-8", "replace").decode("utf-8") if value else None
+
+
+def _id(value: Any) -> Any:
     """An id, also of an expanded object."""
     return value.get("id") if isinstance(value, dict) else value
 
@@ -290,9 +298,15 @@ def _amount(minor: Any, currency: Any) -> Decimal | None:
         return None
     code = str(currency).lower()
     digits = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
-    amount = Decimal(minor).scaleb(-digits)
-    if not amount.is_finite() or abs(amount) >= Decimal(10) ** 20:
-        raise ValueError(f"{minor} is no amount")
+    return _minor(minor).scaleb(-digits)
+
+
+def _minor(value: Any) -> Decimal:
+    """An amount of a size and fineness that a Decimal(38, 18) holds in any currency."""
+    amount = Decimal(value)
+    exponent = amount.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -15 or amount.adjusted() > 18:
+        raise ValueError(f"{value} is no amount")
     return amount
 
 

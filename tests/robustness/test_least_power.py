@@ -1,0 +1,109 @@
+"""What a session on the published file may not do, and what never reaches it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines import landing, warehouse
+from pipelines.errors import CheckFailed, UsageError
+from tests import driver
+from tests.robustness import small
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("power")
+    small.first(folder / "landing")
+    secret = folder / "landing" / "gateway" / "mail.csv"
+    secret.write_text(
+        "request_id,team,member,requested_at,model,input_tokens,output_tokens,status\n"
+        'm1,"t\'); drop table x; --<b>",ann@example.com,2026-01-05T04:00:00Z,glm-5,1,1,ok\n',
+        "utf-8",
+    )
+    driver.run(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from read_csv('/etc/passwd')",
+        "from '/etc/passwd'",
+        "attach '/tmp/other.duckdb'",
+        "copy (select 1) to '/tmp/out.csv'",
+        "install httpfs",
+        "load httpfs",
+        "set enable_external_access = true",
+        "set lock_configuration = false",
+        "create table metric.mine as select 1",
+        "delete from metric.headline",
+    ],
+)
+def test_a_session_can_only_read_the_published_tables(data: Path, query: str) -> None:
+    from pipelines import session
+
+    with pytest.raises(UsageError) as caught:
+        session.open_session(data / "cloudbound.duckdb", query, as_json=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_address_never_reaches_the_published_file(data: Path) -> None:
+    members = driver.query(
+        data, "select member_id from fact.member_days where member_id like 'm-%'"
+    )
+    assert len(members) == 1
+    assert driver.query(
+        data, "select count(*) from fact.member_days where member_id like '%@%'"
+    ) == [(0,)]
+    assert b"ann@example.com" not in (data / "cloudbound.duckdb").read_bytes()
+
+
+def test_sql_and_markup_in_a_name_stay_text(data: Path) -> None:
+    from pipelines import explanation
+
+    name = "t'); drop table x; --<b>"
+    found = explanation.explain(driver.places(data), name)
+    assert found["team_id"] == name
+    assert found["why"] == "never_subscribed"
+
+
+def test_a_link_out_of_landing_is_refused(tmp_path: Path) -> None:
+    outside = tmp_path / "secret.csv"
+    outside.write_text("team_id,region\nt,domestic\n")
+    (tmp_path / "landing" / "directory").mkdir(parents=True)
+    (tmp_path / "landing" / "directory" / "teams.csv").symlink_to(outside)
+    with pytest.raises(UsageError, match="leads out of"):
+        landing.scan(tmp_path / "landing", driver.NOW)
+
+
+def test_a_charge_without_a_rate_stops_the_night_and_keeps_the_old_file(tmp_path: Path) -> None:
+    small.first(tmp_path / "landing")
+    driver.run(tmp_path)
+    before = (tmp_path / "cloudbound.duckdb").read_bytes()
+    bill = tmp_path / "landing" / "late" / "2031-01-01" / "bill.csv"
+    bill.parent.mkdir(parents=True)
+    bill.write_text(
+        "BillingAccountId,BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ServiceName\n"
+        "a,5,USD,2031-01-01T00:00:00Z,2031-01-02T00:00:00Z,Elastic Compute Service\n"
+    )
+    with pytest.raises(CheckFailed, match="no CNY rate for USD on 2031-01-01"):
+        driver.run(tmp_path, run_id="second")
+    assert (tmp_path / "cloudbound.duckdb").read_bytes() == before
+
+
+def test_an_unknown_currency_rejects_the_row_and_an_odd_file_stops_nothing(tmp_path: Path) -> None:
+    small.first(tmp_path / "landing")
+    bill = tmp_path / "landing" / "late" / "bill.csv"
+    bill.parent.mkdir(parents=True)
+    bill.write_text(
+        "BillingAccountId,BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ServiceName\n"
+        "a,5,XYZ,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z,Elastic Compute Service\n"
+    )
+    (tmp_path / "landing" / "late" / "odd.bin").write_bytes(b"PAR1 not really")
+    driver.run(tmp_path)
+    rejected = driver.query(tmp_path, "select file, line, reason from ops.rejects order by file")
+    assert rejected[0][:2] == ("late/bill.csv", 2)
+    assert "currency has a rate" in str(rejected[0][2])
+    assert rejected[1][:2] == ("late/odd.bin", 0)
+    with warehouse.published(tmp_path / "cloudbound.duckdb") as con:
+        assert warehouse.one(con, "select count(*) from ops.runs") == (1,)
