@@ -71,10 +71,16 @@ def from_environment() -> Settings:
             f"No definition.toml in {reference}: "
             "point CLOUDBOUND_REFERENCE at a folder with the reference files."
         )
+    engine = os.environ.get("CLOUDBOUND_ENGINE") or "polars"
+    if engine != "polars":
+        raise UsageError(
+            f"The engine {engine!r} is not built yet: unset CLOUDBOUND_ENGINE to roll days up "
+            "with polars."
+        )
     return Settings(
         data=data,
         reference=reference,
-        engine=os.environ.get("CLOUDBOUND_ENGINE") or "polars",
+        engine=engine,
         partitions_start=os.environ.get("CLOUDBOUND_PARTITIONS_START") or "2023-01-01",
         member_key=os.environ.get("CLOUDBOUND_MEMBER_KEY") or "",
     )

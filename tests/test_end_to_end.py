@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipelines.settings import CHECKOUT
 from tests import driver
 
 pytestmark = pytest.mark.slow
@@ -60,6 +61,15 @@ def test_rows_and_money_add_up(data: Path) -> None:
 def test_every_file_of_the_simulator_is_read(data: Path) -> None:
     unread = driver.query(data, "select file, format from ops.files where family = 'unknown'")
     assert unread == []
+
+
+def test_every_cookbook_query_answers(data: Path) -> None:
+    queries = sorted((CHECKOUT / "sql" / "cookbook").glob("*.sql"))
+    assert len(queries) >= 13
+    for path in queries:
+        text = path.read_text("utf-8")
+        assert text.startswith("-- question: "), path.name
+        driver.query(data, text)
 
 
 def test_the_interval_of_the_estimate_is_sane(data: Path) -> None:

@@ -144,5 +144,22 @@ def cloudbound(
     )
 
 
+@dg.asset(
+    key=["published", "report"],
+    deps=[dg.AssetKey(["published", "cloudbound"])],
+    group_name=GROUPS["published"],
+    owners=[OWNER],
+    kinds={"html"},
+    description="The weekly report beside the published file: one page without a network.",
+)
+def report(night: NightResource) -> dg.MaterializeResult[None]:
+    # Charts are a second of imports that only this step needs.
+    from pipelines.report.page import write
+
+    places = night.night().settings
+    write(places.published, places.report)
+    return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(places.report)})
+
+
 def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -25,7 +25,7 @@ ASSETS = {
     "metric/unit_economics", "metric/workload_retention",
     "ops/clock", "ops/definition", "ops/files", "ops/money", "ops/prints", "ops/rejects",
     "ops/restatements",
-    "published/cloudbound",
+    "published/cloudbound", "published/report",
     "ref/chips", "ref/coverage", "ref/fx", "ref/identity_stretches", "ref/models", "ref/plans",
     "ref/services", "ref/team_spans",
 }  # fmt: skip
