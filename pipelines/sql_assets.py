@@ -107,7 +107,7 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
         columns=columns,
         checks=tuple(checks),
         query=query,
-        parameters=_bound(query),
+        parameters=_bound(" ".join([query, *(c.condition for c in checks)])),
         depends_on=tuple(sorted(read)),
     )
 
@@ -207,7 +207,7 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
     missing = asset.parameters - set(parameters)
     if missing:
         raise UsageError(f"{asset.path}: no value for ${', $'.join(sorted(missing))}.")
-    bound = {name: parameters[name] for name in asset.parameters}
+    bound = {name: parameters[name] for name in _bound(asset.query)}
     try:
         con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
     except duckdb.Error as error:

@@ -6,7 +6,7 @@
 -- column storage_on: First day with storage above it.
 -- column database_on: First day with a database above it.
 -- column observability_on: First day with observability above it.
--- stop: no family starts without a workload day | coalesce(
+-- warn: no family starts without a workload day | coalesce(
 --   first_workload_on, deploy_on, storage_on, database_on, observability_on) is not null
 select
     team_id,

@@ -3,7 +3,7 @@
 -- column team_id: The team.
 -- column churned_on: First day without the plan whose gap outlasts the grace and is not over by
 --   T0; teams without such a gap are not in the table.
--- stop: churn comes after S | churned_on > (
+-- warn: churn comes after S | churned_on > (
 --   select s.subscribed_on from journey.subscribers as s where s.team_id = churn.team_id)
 with
 
