@@ -81,8 +81,8 @@ def to_amount(column: pl.Series) -> pl.Series:
     if column.dtype.is_decimal() or column.dtype.is_integer():
         return column.cast(AMOUNT, strict=False)
     text = clean(column)
-    # 20 characters can't hold more than 18 decimals, so the plain parser loses nothing there.
-    if text.str.len_chars().gt(20).sum() == 0:
+    # 19 characters can't hold more than 18 decimals, so the plain parser loses nothing there.
+    if text.str.len_chars().gt(19).sum() == 0:
         parsed = text.str.to_decimal(scale=18)
         if parsed.null_count() == text.null_count():
             return parsed.cast(AMOUNT)

@@ -200,7 +200,16 @@ def _column(name: str, values: pa.Array) -> pl.Series:
         return text.set(series.is_null(), None).alias(name)
     if series.dtype.is_numeric() or series.dtype in _PARQUET_KEPT:
         return series
-    return series.cast(pl.String, strict=False)
+    if series.dtype == pl.String or isinstance(series.dtype, (pl.Categorical, pl.Enum)):
+        return series.cast(pl.String)
+    return pl.Series(name, [_plain(v) for v in series], dtype=pl.String)
+
+
+def _plain(value: Any) -> str | None:
+    """Text of a value that no column should have, such as bytes or a duration."""
+    if value is None:
+        return None
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:

@@ -1,0 +1,228 @@
+"""Files that are damaged, huge, deep or not what they say: a clear reason, and nothing else."""
+
+import gzip
+import json
+import tracemalloc
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.errors import UsageError
+from pipelines.sources import registry
+from pipelines.sources.base import MAX_LINE_BYTES, Options, UnreadableFile
+from tests.sources.reading import lines, read, write
+from tests.sources.test_canonical import REQUEST
+
+HEADER = ",".join(REQUEST)
+ROW = ",".join(str(v) for v in REQUEST.values())
+FORM = "canonical_requests"
+
+
+def refusal(path: Path) -> str:
+    """Why the file can't be read as requests."""
+    with pytest.raises(UnreadableFile) as caught:
+        for _ in registry.named(FORM).read(path, Options()):
+            pass
+    return str(caught.value)
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "x.csv", "")
+    assert registry.detect(path) is None
+    assert registry.why_not(path) == refusal_of_empty()
+    assert refusal(path) == "the file is empty or its gzip is damaged"
+
+
+def refusal_of_empty() -> str:
+    return "it is empty or its gzip is damaged"
+
+
+def test_a_header_without_rows(tmp_path: Path) -> None:
+    for text in (HEADER, HEADER + "\n", HEADER + "\r\n\r\n"):
+        reading = read(write(tmp_path, "x.csv", text))
+        assert (reading.form, reading.rows, reading.rejects) == (FORM, [], [])
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+@pytest.mark.parametrize("kept", [0.2, 0.9, 0.999])
+def test_a_truncated_gzip(tmp_path: Path, kind: str, kept: float) -> None:
+    rows = [REQUEST | {"request_id": f"r{i:06d}{hash(str(i))}"} for i in range(5_000)]
+    text = {
+        "csv": pl.DataFrame(rows).write_csv(), "jsonl": lines(*rows), "json": json.dumps(rows),
+    }[kind]  # fmt: skip
+    whole = gzip.compress(text.encode())
+    path = write(tmp_path, "x", whole[: int(len(whole) * kept)])
+    assert registry.detect(path) is not None
+    assert "damaged" in refusal(path)
+
+
+def test_a_gzip_with_a_broken_head(tmp_path: Path) -> None:
+    path = write(tmp_path, "x.csv", b"\x1f\x8b\x08\x00garbage")
+    assert registry.detect(path) is None
+    assert "damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_an_over_long_line(tmp_path: Path, kind: str, is_packed: bool) -> None:
+    long = "x" * (MAX_LINE_BYTES + 1)
+    first, rest = (HEADER, ROW) if kind == "csv" else (json.dumps(REQUEST), json.dumps(REQUEST))
+    path = tmp_path / ("x.gz" if is_packed else "x")
+    text = f"{first}\n{rest}\n{long}\n{rest}\n".encode()
+    path.write_bytes(gzip.compress(text, 1) if is_packed else text)
+    tracemalloc.start()
+    assert refusal(path) == "line 3 is longer than 16 MiB, so it can't be rows"
+    assert tracemalloc.get_traced_memory()[1] < 40 * MAX_LINE_BYTES
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_deep_json(tmp_path: Path, size: int) -> None:
+    deep = '{"request_id": ' + "[" * size + "]" * size + "}"
+    path = write(tmp_path, "x.jsonl", f"{json.dumps(REQUEST)}\n{deep}\n{json.dumps(REQUEST)}\n")
+    reading = read(path)
+    assert len(reading.rows) == 2 and len(reading.rejects) == 1
+    whole = write(tmp_path, "x.json", f"[{deep}]")
+    if size > 1_000:
+        assert "not JSON" in refusal(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.parquet", b"PAR1 and nothing of it"),
+        ("x.parquet", b"PAR1" + b"\x00" * 100 + b"PAR1"),
+        ("x.parquet", b"\x7fELF\x02\x01\x01" + b"\x00" * 100),
+        ("x.csv", b"PK\x03\x04" + b"\x00" * 100),
+        ("x.json", b"%PDF-1.7 ..."),
+        ("x.csv", "request_id,team\n".encode("utf-16")),
+    ],
+)
+def test_wrong_magic_bytes(tmp_path: Path, name: str, content: bytes) -> None:
+    path = write(tmp_path, name, content)
+    assert registry.detect(path) is None
+    assert registry.why_not(path)
+    assert refusal(path)
+
+
+def test_a_csv_called_parquet_is_read_for_what_it_is(tmp_path: Path) -> None:
+    assert len(read(write(tmp_path, "x.parquet", f"{HEADER}\n{ROW}\n")).rows) == 1
+
+
+def test_a_folder_called_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.mkdir()
+    assert registry.detect(path) is None
+    assert registry.why_not(path) == refusal(path) == "it is a folder, not a file"
+
+
+def test_a_parquet_of_another_schema(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"a": [1], "b": [2]}).write_parquet(path)
+    assert registry.detect(path) is None
+    assert registry.why_not(path) == "it is parquet with the columns a, b, which no format has"
+    assert refusal(path).startswith("it has none of the columns request_id, team")
+
+
+def test_a_parquet_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pl.DataFrame([REQUEST] * 100).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert registry.detect(path) is None
+    assert "damaged" in refusal(path)
+
+
+def test_parquet_columns_of_odd_types(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    odd = pl.DataFrame([REQUEST] * 2).with_columns(
+        member=pl.lit(b"\xff\xfe"), task=pl.lit([1, 2]), session=pl.struct(a=1),
+        input_tokens=pl.lit(True), output_tokens=pl.duration(days=1),
+        requested_at=pl.Series([1.5, float("inf")]), model=pl.lit("m").cast(pl.Categorical),
+    )  # fmt: skip
+    odd.write_parquet(path)
+    reading = read(path)
+    assert len(reading.rows) + len(reading.rejects) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a,b", "the row has 2 fields where the header has 14"),
+        (ROW + ",more", "the row has 15 fields where the header has 14"),
+        (ROW.replace("debugging", '"debugging'), "the row is not CSV (a quote is never closed)"),
+        (ROW.replace("debugging", 'de"bug"ging'), "the row has"),
+    ],
+)
+def test_ragged_rows(tmp_path: Path, row: str, reason: str) -> None:
+    path = write(tmp_path, "x.csv", f"{HEADER}\n{ROW}\n{row}\n{ROW}\n\n{ROW}")
+    reading = read(path)
+    if reason == "the row has":
+        assert len(reading.rows) + len(reading.rejects) == 4
+        return
+    assert [(r["line"], r["reason"]) for r in reading.rejects] == [(3, reason)]
+    assert reading.column("line") == [2, 4, 6]
+
+
+def test_a_row_cut_off_in_its_middle_is_not_filled_up(tmp_path: Path) -> None:
+    text = f"{HEADER}\n{ROW}\n{ROW}"
+    reading = read(write(tmp_path, "x.csv", text[: -len("true") - 2]))
+    assert len(reading.rows) == 1
+    assert reading.reasons == ["the row has 12 fields where the header has 14"]
+
+
+def test_a_quoted_line_break_is_one_row(tmp_path: Path) -> None:
+    row = ROW.replace("debugging", '"two\nlines, and ""quotes"""')
+    reading = read(write(tmp_path, "x.csv", f"{HEADER}\n{row}\n{ROW}\n"))
+    assert reading.column("task") == ['two\nlines, and "quotes"', "debugging"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_invalid_utf8_costs_its_row_only(tmp_path: Path, kind: str) -> None:
+    line = ROW if kind == "csv" else json.dumps(REQUEST)
+    bad = line.encode().replace(b"debugging", b"\xff\xfe")
+    head = HEADER.encode() + b"\n" if kind == "csv" else b""
+    path = write(tmp_path, "x", head + line.encode() + b"\n" + bad + b"\n" + line.encode())
+    reading = read(path)
+    assert len(reading.rows) == 2
+    assert ["UTF-8" in r for r in reading.reasons] == [True]
+
+
+def test_half_characters_of_json_escapes_are_replaced(tmp_path: Path) -> None:
+    text = json.dumps(REQUEST).replace("debugging", "\\ud83d")
+    reading = read(write(tmp_path, "x.jsonl", text + "\n{broken\n"))
+    assert reading.column("task") == ["?"] and len(reading.rejects) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("[1]", "the entry is not a JSON object"), ("nonsense", "the line is not JSON"),
+     ('{"a": 1', "the line is not JSON"), ("7", "the entry is not a JSON object")],
+)  # fmt: skip
+def test_lines_that_are_no_objects(tmp_path: Path, line: str, reason: str) -> None:
+    good = json.dumps(REQUEST)
+    reading = read(write(tmp_path, "x.jsonl", f"{good}\n{line}\n\n{good}\n"))
+    assert reading.column("line") == [1, 4]
+    assert len(reading.rejects) == 1 and reading.reasons[0].startswith(reason)
+
+
+def test_a_broken_first_line_does_not_hide_the_format(tmp_path: Path) -> None:
+    good = json.dumps(REQUEST)
+    reading = read(write(tmp_path, "x.jsonl", f'{{"request_id": \n{good}\n{good}\n'))
+    assert (reading.form, len(reading.rows), len(reading.rejects)) == (FORM, 2, 1)
+
+
+def test_a_name_with_glob_characters_is_a_name(tmp_path: Path) -> None:
+    write(tmp_path, "a.csv", f"{HEADER}\n{ROW}\n")
+    path = write(tmp_path, "[a]*.csv", f"{HEADER}\n{ROW}\n")
+    assert len(read(path).rows) == 1
+
+
+def test_repeated_column_names_use_the_last_as_python_does(tmp_path: Path) -> None:
+    path = write(tmp_path, "x.csv", f"{HEADER},team\n{ROW},other\n")
+    assert len(read(path).rows) == 1
+
+
+def test_an_unknown_format_is_named() -> None:
+    with pytest.raises(UsageError, match="There is no format 'excel'"):
+        registry.named("excel")
