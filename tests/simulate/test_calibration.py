@@ -10,7 +10,7 @@ import pytest
 from pipelines.simulate import calibration
 from pipelines.simulate.world import simulate
 
-REFERENCE = Path("/work/shared/data/requests")
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "data" / "requests"
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason=f"the public load data is not at {REFERENCE}"
 )
