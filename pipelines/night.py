@@ -173,7 +173,7 @@ def touched_days(night: Night) -> tuple[date, date]:
 
 
 def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Rebuilt:
-    """fact.member_days and fact.usage_days: the days whose fingerprint changed, and `force`."""
+    """fact.member_days, fact.usage_days and fact.blocked_hours: the days whose fingerprint changed, and `force`."""
     entries = entries_of(night)
     spans = team_spans(night, entries)
     days = lake.days_of(entries, "requests")
@@ -188,6 +188,7 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
                 for table, frame in (
                     (tables.MEMBER_DAYS, facts.member_days),
                     (tables.USAGE_DAYS, facts.usage_days),
+                    (tables.BLOCKED_HOURS, facts.blocked_hours),
                     (tables.KEPT_DAYS, facts.kept),
                 ):
                     warehouse.replace_days(con, table.name, batch, frame)
@@ -196,6 +197,7 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
             night.progress("requests -> facts", done, len(todo))
         _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
         _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
+        _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
         _ensure(con, tables.KEPT_DAYS, requests.KEPT)
     return Rebuilt(tuple(todo), len(days))
 

@@ -59,6 +59,12 @@ MEMBER_DAYS = Table(
         ),
         _stop("counts are not negative", "accepted >= 0 and failed >= 0 and off_plan >= 0"),
         _stop("cached tokens are part of the input", "cached_tokens <= input_tokens"),
+        _stop(
+            "every refusal of a day is in one of its hours",
+            "(select coalesce(sum(b.refused_5h + b.refused_week + b.refused_month + "
+            "b.refused_other), 0) from fact.blocked_hours as b) = (select sum(d.refused_5h + "
+            "d.refused_week + d.refused_month + d.refused_other) from fact.member_days as d)",
+        ),
     ),
 )
 USAGE_DAYS = Table(
@@ -79,6 +85,26 @@ USAGE_DAYS = Table(
         _warn(
             "every model has a price",
             "inference_cny > 0 or accepted = 0 or input_tokens + output_tokens = 0",
+        ),
+    ),
+)
+BLOCKED_HOURS = Table(
+    "fact.blocked_hours",
+    "Hours in which a quota refused a team's request: which limits, and how often.",
+    "usage_on, team_id, hour_at",
+    {
+        "usage_on": "Business day of requested_at in the operating zone.",
+        "team_id": "Team that the source's id belonged to on that day.",
+        "hour_at": "Start of the hour (UTC).",
+        "refused_5h": "Requests refused by the 5-hour quota.",
+        "refused_week": "Requests refused by the weekly quota.",
+        "refused_month": "Requests refused by the monthly quota.",
+        "refused_other": "Requests refused by a quota that the source doesn't name.",
+    },
+    (
+        _stop(
+            "an hour is blocked only by a refusal",
+            "refused_5h + refused_week + refused_month + refused_other > 0",
         ),
     ),
 )
@@ -500,7 +526,7 @@ REFERENCE = {
 ALL: dict[str, Table] = {
     t.name: t
     for t in (
-        MEMBER_DAYS, USAGE_DAYS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
+        MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
         UNMAPPED_SERVICES, DEFINITION_GRID, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
     )

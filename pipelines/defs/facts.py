@@ -28,6 +28,7 @@ from pipelines.defs.shared import (
 from pipelines.night import Night, Rebuilt
 
 SPANS = dg.AssetKey(["ref", "team_spans"])
+REQUEST_DAYS = (tables.MEMBER_DAYS, tables.USAGE_DAYS, tables.BLOCKED_HOURS)
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 
 
@@ -105,18 +106,14 @@ PROGRESS: dict[str, steps.Progress] = {}
 
 @dg.multi_asset(
     name="request_days",
-    specs=[_spec(tables.MEMBER_DAYS, daily=True), _spec(tables.USAGE_DAYS, daily=True)],
-    check_specs=[
-        *check_specs(_key(tables.MEMBER_DAYS), tables.MEMBER_DAYS.checks),
-        *check_specs(_key(tables.USAGE_DAYS), tables.USAGE_DAYS.checks),
-    ],
+    specs=[_spec(t, daily=True) for t in REQUEST_DAYS],
+    check_specs=[c for t in REQUEST_DAYS for c in check_specs(_key(t), t.checks)],
     backfill_policy=SINGLE_RUN,
 )
 def request_days(
     context: dg.AssetExecutionContext, night: NightResource, config: FactsConfig
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    written = (tables.MEMBER_DAYS, tables.USAGE_DAYS)
-    yield from _daily(context, night, config, steps.build_request_days, written)
+    yield from _daily(context, night, config, steps.build_request_days, REQUEST_DAYS)
 
 
 @dg.multi_asset(
@@ -167,6 +164,7 @@ def small_facts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
                 for t in (
                     tables.MEMBER_DAYS,
                     tables.USAGE_DAYS,
+                    tables.BLOCKED_HOURS,
                     tables.CHARGE_DAYS,
                     tables.SUBSCRIPTIONS,
                 )

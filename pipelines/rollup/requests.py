@@ -19,7 +19,7 @@ from pipelines.lake import Entry, read_days
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.links import with_team
 
-VERSION = 1
+VERSION = 2
 IDENTITY = ["source", "request_id", "usage_on"]
 CONTENT = [
     "team", "member", "requested_at", "model", "task", "session", "input_tokens",
@@ -38,16 +38,23 @@ USAGE_DAYS: dict[str, Any] = {
     "accepted": pl.Int64, "refused": pl.Int64, "input_tokens": pl.Int64,
     "cached_tokens": pl.Int64, "output_tokens": pl.Int64, "inference_cny": pl.Float64,
 }  # fmt: skip
+BLOCKED_HOURS: dict[str, Any] = {
+    "usage_on": pl.Date, "team_id": pl.String, "hour_at": pl.Datetime("us", "UTC"),
+    "refused_5h": pl.Int64, "refused_week": pl.Int64, "refused_month": pl.Int64,
+    "refused_other": pl.Int64,
+}  # fmt: skip
 KEPT: dict[str, Any] = {"usage_on": pl.Date, "fingerprint": pl.String, "kept": pl.Int64}
 
 
 @dataclass(frozen=True)
 class RequestFacts:
     """member_days: (usage_on, team, member); usage_days: (usage_on, team, model, task);
+    blocked_hours: (usage_on, team, hour), only hours with a refusal;
     kept: rows that survived de-duplication, per (usage_on, fingerprint)."""
 
     member_days: pl.DataFrame
     usage_days: pl.DataFrame
+    blocked_hours: pl.DataFrame
     kept: pl.DataFrame
 
 
@@ -60,7 +67,8 @@ def roll_up(
     """Facts of the given days from their lake files."""
     files = [(day, entry) for day, entries in days.items() for entry in entries]
     if not files:
-        return RequestFacts(*(pl.DataFrame(schema=s) for s in (MEMBER_DAYS, USAGE_DAYS, KEPT)))
+        schemas = (MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, KEPT)
+        return RequestFacts(*(pl.DataFrame(schema=s) for s in schemas))
     rows = deduplicate(read_days(files, lake, ["request_id", "received_at", "line", *CONTENT]))
     kept = rows.group_by("usage_on", "fingerprint").agg(kept=pl.len().cast(pl.Int64))
     named = with_team(rows, team_spans, "team", "usage_on")
@@ -68,6 +76,7 @@ def roll_up(
     return RequestFacts(
         member_days=_member_days(flagged),
         usage_days=_usage_days(flagged, reference),
+        blocked_hours=_blocked_hours(flagged),
         kept=kept.sort("usage_on", "fingerprint"),
     )
 
@@ -120,6 +129,16 @@ def _member_days(flagged: pl.DataFrame) -> pl.DataFrame:
     keys = ["usage_on", "team_id", "member_id"]
     days = flagged.group_by(keys).agg(pl.col(counts).sum().cast(pl.Int64), *_tokens())
     return days.select(*MEMBER_DAYS).sort(keys)
+
+
+def _blocked_hours(flagged: pl.DataFrame) -> pl.DataFrame:
+    counts = [c for c in BLOCKED_HOURS if BLOCKED_HOURS[c] == pl.Int64]
+    keys = ["usage_on", "team_id", "hour_at"]
+    refused = flagged.filter("refused").with_columns(
+        hour_at=pl.col("requested_at").dt.truncate("1h")
+    )
+    hours = refused.group_by(keys).agg(pl.col(counts).sum().cast(pl.Int64))
+    return hours.select(*BLOCKED_HOURS).sort(keys)
 
 
 def _usage_days(flagged: pl.DataFrame, reference: Reference) -> pl.DataFrame:

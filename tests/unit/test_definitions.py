@@ -10,8 +10,8 @@ from pipelines import definitions, sql_assets
 from pipelines.defs.shared import GROUPS
 
 ASSETS = {
-    "fact/assignments", "fact/channel_costs", "fact/charge_days", "fact/member_days",
-    "fact/subscriptions", "fact/teams", "fact/usage_days",
+    "fact/assignments", "fact/blocked_hours", "fact/channel_costs", "fact/charge_days",
+    "fact/member_days", "fact/subscriptions", "fact/teams", "fact/usage_days",
     "journey/active_days", "journey/adoption", "journey/churn", "journey/early_usage",
     "journey/habits", "journey/merges", "journey/milestones", "journey/moves",
     "journey/plan_cycles", "journey/qualifying_days", "journey/segments", "journey/strata",
@@ -29,7 +29,7 @@ ASSETS = {
     "ref/chips", "ref/coverage", "ref/fx", "ref/identity_stretches", "ref/models", "ref/plans",
     "ref/services", "ref/team_spans",
 }  # fmt: skip
-DAILY = {"fact/charge_days", "fact/member_days", "fact/usage_days"}
+DAILY = {"fact/blocked_hours", "fact/charge_days", "fact/member_days", "fact/usage_days"}
 
 
 @pytest.fixture(scope="module")
