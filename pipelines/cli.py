@@ -5,6 +5,7 @@ Does not belong here: any work; heavy modules are imported inside the commands, 
 answers at once.
 """
 
+import shutil
 import sys
 from datetime import date, datetime
 from pathlib import Path
@@ -110,16 +111,34 @@ def simulate(out: Path, **options: Any) -> None:
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--source", required=True, help="Name of the source: its folder below landing.")
+@click.option("--source", help="Name of the source: its folder below landing.")
 @click.option("--format", "form", default="auto", show_default=True, help="Adapter to use.")
 @click.option("--timezone", default="UTC", show_default=True, help="Zone of naive times.")
 @click.option("--dry-run", is_flag=True, help="Say what would be read, and take nothing in.")
-def ingest(paths: tuple[Path, ...], source: str, form: str, timezone: str, dry_run: bool) -> None:
+@json_option
+def ingest(
+    paths: tuple[Path, ...],
+    source: str | None,
+    form: str,
+    timezone: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Take files or folders into landing/SOURCE and record when they came."""
-    from pipelines import ingestion, settings
+    from pipelines import ingestion, settings, to_json
 
     places = settings.from_environment()
-    click.echo(ingestion.ingest(places, paths, source, form, timezone, dry_run))
+    if dry_run:
+        from pipelines import inspection
+
+        seen = inspection.inspect(places, paths, source, form, timezone)
+        width = shutil.get_terminal_size((110, 24)).columns
+        click.echo(to_json.dumps(seen) if as_json else inspection.text(seen, width))
+        return
+    if source is None:
+        raise UsageError("--source is missing: name the folder below landing to take files into.")
+    taken = ingestion.ingest(places, paths, source, form, timezone)
+    click.echo(to_json.dumps(taken) if as_json else ingestion.text(taken))
 
 
 @cli.command()

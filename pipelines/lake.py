@@ -170,10 +170,12 @@ def _bring(
 
 
 def _choose(file: LandingFile) -> tuple[Format | None, str]:
+    if file.refused:
+        return None, file.refused
     if file.format != "auto":
         return registry.named(file.format), f"the manifest says {file.format}"
     found = registry.detect(file.path)
-    return found if found else (None, "it looks like none of the formats that are read")
+    return found if found else (None, registry.why_not(file.path))
 
 
 def _from_json(catalog: Path, file: LandingFile) -> Entry:

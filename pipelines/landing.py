@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pipelines.errors import UsageError
 
 MANIFEST = "manifest.jsonl"
 RESERVED = {"truth"}
+SUFFIXES = {".csv", ".gz", ".json", ".jsonl", ".ndjson", ".parquet"}
 _CHUNK = 1 << 20
 
 
@@ -34,6 +36,7 @@ class LandingFile:
     recorded_at: datetime
     format: str
     timezone: str
+    refused: str = ""  # why the file is not even opened
 
     @property
     def snapshot(self) -> str:
@@ -50,19 +53,32 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _refuse_outside(path: Path, root: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise UsageError(f"{path} leads out of {root}: copy the file itself, not a link.")
+def _leads_out(path: Path, root: Path) -> bool:
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def _paths_below(root: Path) -> Iterator[Path]:
-    """Regular files below a folder, sorted; hidden ones and manifests are not data."""
+    """What was delivered below a folder, sorted; hidden ones and manifests are not data.
+
+    Regular files, and what somebody may take for one: links, and empty folders with the suffix
+    of a data file. Only the former are ever opened.
+    """
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         if any(part.startswith((".", "_")) for part in relative.parts):
             continue
-        if path.is_file() and path.name != MANIFEST:
+        is_file = path.is_symlink() or (path.is_file() and path.name != MANIFEST)
+        if is_file or (path.is_dir() and path.suffix in SUFFIXES and not any(path.iterdir())):
             yield path
+
+
+def _refusal(path: Path, root: Path) -> str:
+    """Why a path may not be opened, '' when it may."""
+    if path.is_symlink() and (_leads_out(path, root) or not path.is_file()):
+        return "it is a link that leads out of the folder or nowhere: bring the file itself"
+    if path.is_dir():
+        return "it is a folder, not a file"
+    return ""
 
 
 def _manifest(folder: Path) -> list[dict[str, str]]:
@@ -70,14 +86,15 @@ def _manifest(folder: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
             datetime.fromisoformat(row["recorded_at"])
+            ZoneInfo(row.get("timezone") or "UTC")
             rows.append({"file": row["file"], "sha256": row["sha256"], **row})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(
                 f"{path} line {number} is not a manifest entry ({error}); "
                 "delete the line and ingest the file again."
@@ -108,11 +125,12 @@ def file_names(landing: Path) -> list[Path]:
 
 
 def scan(landing: Path, now: datetime) -> list[LandingFile]:
-    """Every data file in landing, sorted by source and name.
+    """Everything delivered to landing, sorted by source and name.
 
     A file that no manifest knows (it was copied in by hand) is recorded as of `now`, once. A
     file in a source's manifest whose bytes changed since is a new delivery, recorded as of now.
-    Raises UsageError when a manifest is broken or a link leads out of landing.
+    What can't be opened (a link out of landing, a file without permission) is listed as refused.
+    Raises UsageError when a manifest is broken or a source folder leads out of landing.
     """
     found: list[LandingFile] = []
     if not landing.is_dir():
@@ -120,13 +138,23 @@ def scan(landing: Path, now: datetime) -> list[LandingFile]:
     for folder in sorted(p for p in landing.iterdir() if p.is_dir()):
         if folder.name in RESERVED or folder.name.startswith((".", "_")):
             continue
-        _refuse_outside(folder, landing)
+        if _leads_out(folder, landing):
+            raise UsageError(f"{folder} leads out of {landing}: copy the files, not a link.")
         known = {(row["file"], row["sha256"]): row for row in reversed(_manifest(folder))}
         fresh: list[dict[str, str]] = []
         for path in _paths_below(folder):
-            _refuse_outside(path, landing)
             name = path.relative_to(folder).as_posix()
-            sha256 = sha256_of(path)
+            refused, sha256 = _refusal(path, landing), ""
+            try:
+                name.encode("utf-8")
+                sha256 = sha256 if refused else sha256_of(path)
+            except UnicodeEncodeError:
+                refused = "its name is not UTF-8: give it another"
+            except OSError as error:
+                refused = f"it can't be opened ({error.strerror})"
+            if refused:
+                found.append(_refused(folder, name, path, refused, now))
+                continue
             row = known.get((name, sha256))
             if row is None:
                 row = _entry(name, sha256, now, "auto", "UTC")
@@ -134,6 +162,13 @@ def scan(landing: Path, now: datetime) -> list[LandingFile]:
             found.append(_file(folder, row))
         _append(folder, fresh)
     return found
+
+
+def _refused(folder: Path, name: str, path: Path, reason: str, now: datetime) -> LandingFile:
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    mark = hashlib.sha256(f"{shown}\0{reason}".encode()).hexdigest()
+    recorded_at = now.astimezone(UTC)
+    return LandingFile(folder.name, shown, path, mark, recorded_at, "auto", "UTC", reason)
 
 
 def _entry(name: str, sha256: str, now: datetime, form: str, timezone: str) -> dict[str, str]:
@@ -176,25 +211,13 @@ def ingest(
     """
     if not source or source in RESERVED or source != Path(source).name or source[0] in "._":
         raise UsageError(f"{source!r} can't be a source name: use letters, digits, - and _.")
+    plan = planned(landing, paths, source)
     folder = landing / source
-    plan: list[tuple[Path, str]] = []
-    for path in paths:
-        plan += destinations(path)
-    if not plan:
-        raise UsageError("Nothing to ingest: the given folders hold no files.")
-    hashes = [sha256_of(path) for path, _ in plan]
-    for (path, name), sha256 in zip(plan, hashes, strict=True):
-        target = folder / name
-        if target.exists() and sha256_of(target) != sha256:
-            raise UsageError(
-                f"{target} is already there with other content, and landing never changes a "
-                f"file: put {path.name} into a folder of its own (its snapshot) and ingest that."
-            )
     known = {(row["file"], row["sha256"]): row for row in reversed(_manifest(folder))}
     fresh: list[dict[str, str]] = []
     taken: list[LandingFile] = []
-    for (path, name), sha256 in zip(plan, hashes, strict=True):
-        target = folder / name
+    for path, name in plan:
+        target, sha256 = folder / name, sha256_of(path)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.partial")
@@ -210,14 +233,55 @@ def ingest(
     return taken
 
 
+def planned(landing: Path, paths: Iterable[Path], source: str) -> list[tuple[Path, str]]:
+    """(file, its name below landing/source) for every file that the paths hold.
+
+    Raises UsageError when the source or a path can't be used, and when two files would end
+    under one name.
+    """
+    is_name = source == Path(source).name and source.isprintable() and source.strip() == source
+    if not source or source in RESERVED or not is_name or source[0] in "._":
+        raise UsageError(f"{source!r} can't be a source name: use letters, digits, - and _.")
+    plan = [found for path in paths for found in destinations(path)]
+    if not plan:
+        raise UsageError("Nothing to ingest: the given folders hold no files.")
+    hashes: dict[str, str] = {}
+    for path, name in plan:
+        target, sha256 = landing / source / name, sha256_of(path)
+        if hashes.setdefault(name, sha256) != sha256:
+            raise UsageError(
+                f"Two of the files would both be {target}: put {path} into a folder of its own "
+                "(its snapshot) and ingest that."
+            )
+        if target.exists() and sha256_of(target) != sha256:
+            raise UsageError(
+                f"{target} is already there with other content, and landing never changes a "
+                f"file: put {path.name} into a folder of its own (its snapshot) and ingest that."
+            )
+    return plan
+
+
 def destinations(path: Path) -> list[tuple[Path, str]]:
+    """The files that a path holds, each with its name below the source's folder.
+
+    Raises UsageError for a path that isn't there and for links and folders in a file's place.
+    """
     if path.is_file():
-        return [(path, path.name)]
-    if not path.is_dir():
+        found = [(path, path.name)]
+    elif path.is_dir():
+        files = list(_paths_below(path))
+        for file in files:
+            if refused := _refusal(file, path):
+                raise UsageError(f"{file} can't be taken in: {refused}.")
+        is_set_of_snapshots = all(len(file.relative_to(path).parts) > 1 for file in files)
+        prefix = "" if is_set_of_snapshots else f"{path.resolve().name}/"
+        found = [(file, prefix + file.relative_to(path).as_posix()) for file in files]
+    else:
         raise UsageError(f"There is no file or folder {path}: check the path.")
-    files = list(_paths_below(path))
-    for file in files:
-        _refuse_outside(file, path)
-    is_set_of_snapshots = all(len(file.relative_to(path).parts) > 1 for file in files)
-    prefix = "" if is_set_of_snapshots else f"{path.resolve().name}/"
-    return [(file, prefix + file.relative_to(path).as_posix()) for file in files]
+    for file, name in found:
+        if not name.isprintable() or name.startswith((".", "_")) or file.name == MANIFEST:
+            raise UsageError(
+                f"{str(file)!r} can't be taken in under its name: it must be printable and not "
+                f"begin with . or _, nor be {MANIFEST}."
+            )
+    return found

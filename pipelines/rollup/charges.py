@@ -107,7 +107,7 @@ def roll_up(
     if not files:
         return pl.DataFrame(schema=CHARGE_DAYS), pl.DataFrame(schema=UNMAPPED)
     rows = _counted(read_days(files, lake), book.statements)
-    rows = _with_family(rows, reference)
+    rows = with_family(rows, reference)
     rows = _with_net(rows, book.credit_rates, reference)
     rows = _with_team(rows, team_spans)
     keys = [
@@ -152,7 +152,7 @@ def _period(text: pl.Expr) -> pl.Expr:
     return text.str.slice(0, 19).str.replace("T", " ")
 
 
-def _with_family(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
+def with_family(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
     """The family of the first matching rule of services.csv valid on the day, else 'other'."""
     keys = {
         "provider": "provider", "service": "service", "resource_type": "resource_type",

@@ -61,6 +61,14 @@ PERIODS = {
     "秒": "s",
 }  # fmt: skip
 OTHERS = ("Item", "SubscriptionType", "ServicePeriod", "ServicePeriodUnit")
+# For people: with the columns that need a rule each, see read and _derived.
+MAPPING: Mapping = {name: said for name, said in BILL.items() if name != "voucher"} | {
+    "charge_category": ("text", "Item"),
+    "charge_class": ("text", "Item"),
+    "charge_end": ("instant", "ServicePeriod", "ServicePeriodUnit"),
+    "billing_period": ("instant", "BillingDate"),
+    "effective": ("amount", "PretaxAmount", "DeductedByCashCoupons"),
+}
 MUST_HAVE = ("PretaxAmount", "PretaxGrossAmount", "ProductCode")
 _ABSENT = [
     pl.lit(None, pl.String).alias(name)
@@ -159,5 +167,12 @@ def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
 
 
 FORMATS = (
-    Format(name="alibaba_bill", family="charges", version=1, looks_like=looks_like, read=read),
+    Format(
+        name="alibaba_bill",
+        family="charges",
+        version=1,
+        mapping=MAPPING,
+        looks_like=looks_like,
+        read=read,
+    ),
 )

@@ -60,6 +60,14 @@ EVENTS = {
 PLAN_PRODUCT = r"(?i)\bsfm|coding.?plan|token.?plan"
 PLANS = r"(?i)(?:^|[^a-z])(lite|pro|max|team)(?:[^a-z]|$)"
 NAMED = ("ProductType", "CommodityCode", "Config", "ProductCode")
+# For people: with the columns that need a rule each, see _plan and _orders.
+MAPPING: Mapping = ORDERS | {
+    "event_id": (*ORDERS["event_id"], "InstanceID"),
+    "plan": ("text", *NAMED),
+    "event": ("text", "OrderType"),
+    "period_start": (*ORDERS["period_start"], "CreateTime"),
+    "period_end": (*ORDERS["period_end"], "EndTime", "ReleaseTime"),
+}
 OTHERS = ("OrderType", "PaymentStatus", "RenewStatus", *NAMED)
 
 
@@ -166,6 +174,11 @@ def _instances(raw: pl.DataFrame, broken: pl.DataFrame) -> Chunk:
 
 FORMATS = (
     Format(
-        name="alibaba_orders", family="subscriptions", version=1, looks_like=looks_like, read=read
+        name="alibaba_orders",
+        family="subscriptions",
+        version=1,
+        mapping=MAPPING,
+        looks_like=looks_like,
+        read=read,
     ),
 )

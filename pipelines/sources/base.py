@@ -48,9 +48,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Format:
-    """One adapter: how to know the format, what family it feeds, how to read it.
+    """One adapter: how to know the format, what family it feeds, what it maps, how to read it.
 
-    looks_like gets the path and the first bytes (decompressed) and answers with a reason
+    mapping says, for people, where each canonical column comes from; looks_like gets the path and the first bytes (decompressed) and answers with a reason
     ("the header has BilledCost and ChargePeriodStart") or None. Bump version whenever read
     gives other rows for the same bytes: the lake is then rebuilt from landing.
     """
@@ -58,6 +58,7 @@ class Format:
     name: str
     family: str
     version: int
+    mapping: "Mapping"
     looks_like: Callable[[Path, bytes], str | None]
     read: Callable[[Path, Options], Iterator[Chunk]]
 

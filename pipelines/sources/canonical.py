@@ -106,6 +106,7 @@ def _format(family: str, mapping: Mapping, *must_have: str) -> Format:
         name=f"canonical_{family}",
         family=family,
         version=2,
+        mapping=mapping,
         looks_like=_looks_like(*must_have),
         read=partial(_read, mapping),
     )

@@ -135,4 +135,8 @@ def _unknown(values: pl.Series, name: str, known: tuple[str, ...]) -> Iterator[s
         yield f"{name} has values that FOCUS doesn't know: {', '.join(strange)}"
 
 
-FORMATS = (Format(name="focus", family="charges", version=2, looks_like=looks_like, read=read),)
+FORMATS = (
+    Format(
+        name="focus", family="charges", version=2, mapping=CHARGES, looks_like=looks_like, read=read
+    ),
+)

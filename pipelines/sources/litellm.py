@@ -59,6 +59,16 @@ OTHERS = (
     "metadata", "request_tags", "status", "call_type", "error_str", "error_information", "end_user",
     "api_base",
 )  # fmt: skip
+# Both, for people; the last four need a rule each, see _complete.
+MAPPING: Mapping = LOGS | {
+    "team": (*LOGS["team"], *(f"metadata.{path}" for path in METADATA["team"])),
+    "member": (*LOGS["member"], *(f"metadata.{path}" for path in METADATA["member"]), "end_user"),
+    "cached_tokens": ("integer", *(f"metadata.{path}" for path in METADATA["cached_tokens"])),
+    "status": ("text", "status", "metadata.status"),
+    "refused_by": ("text", "metadata.error_information.error_message", "error_str"),
+    "task": ("text", "request_tags"),
+    "on_plan": ("boolean", "api_base"),
+}
 INFERENCE = "completion|responses|anthropic_messages|generate_content"
 NOBODY = ["default_user_id"]  # LiteLLM's name for its own administrator
 LENIENT = ("received_at", "input_tokens", "output_tokens")
@@ -124,4 +134,13 @@ def _path(path: str) -> pl.Expr:
     return pl.when(~value.is_in(["null", "None", ""])).then(value)
 
 
-FORMATS = (Format(name="litellm", family="requests", version=2, looks_like=looks_like, read=read),)
+FORMATS = (
+    Format(
+        name="litellm",
+        family="requests",
+        version=2,
+        mapping=MAPPING,
+        looks_like=looks_like,
+        read=read,
+    ),
+)

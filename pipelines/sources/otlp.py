@@ -53,6 +53,12 @@ OPERATION = ("gen_ai.operation.name", "llm.request.type")
 INFERENCE = ("chat", "text_completion", "generate_content", "completion")
 # Read besides the mapped ones: what was done, how it went, and by which host.
 OTHERS = (*OPERATION, "status.code", "status.message", "error.type", "server.address", "name")
+# For people: span is traceId and spanId, and three columns need a rule each, see _outcome.
+MAPPING: Mapping = SPANS | {
+    "status": ("text", "status.code", "status.message", "error.type"),
+    "refused_by": ("text", "status.message", "error.type"),
+    "on_plan": ("boolean", "server.address"),
+}
 LENIENT = ("received_at", "input_tokens", "cached_tokens", "output_tokens")
 _FAILED = ["2", "STATUS_CODE_ERROR"]
 
@@ -152,4 +158,8 @@ def _outcome(raw: pl.DataFrame) -> list[pl.Series]:
     ).get_columns()
 
 
-FORMATS = (Format(name="otlp", family="requests", version=1, looks_like=looks_like, read=read),)
+FORMATS = (
+    Format(
+        name="otlp", family="requests", version=1, mapping=MAPPING, looks_like=looks_like, read=read
+    ),
+)

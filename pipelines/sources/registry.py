@@ -19,15 +19,9 @@ from pipelines.sources import (
 from pipelines.sources.base import Format
 from pipelines.sources.tables import columns_of, head_of, kind_of
 
-FORMATS: tuple[Format, ...] = (
-    *focus.FORMATS,
-    *alibaba_bill.FORMATS,
-    *litellm.FORMATS,
-    *otlp.FORMATS,
-    *stripe.FORMATS,
-    *alibaba_orders.FORMATS,
-    *canonical.FORMATS,
-)
+# A new format is a module, and its name here; the first that recognises a file reads it.
+MODULES = (focus, alibaba_bill, litellm, otlp, stripe, alibaba_orders, canonical)
+FORMATS: tuple[Format, ...] = tuple(form for module in MODULES for form in module.FORMATS)
 # Files that people bring and that are not read, by a column of theirs: what to bring instead.
 STRANGERS = (
     ("lineItem/UsageStartDate", "an AWS Cost and Usage Report", "export it as FOCUS"),
@@ -79,4 +73,5 @@ def why_not(path: Path) -> str:
     kind = kind_of(path, head)
     if not columns:
         return f"it is no {kind} file that can be opened"
-    return f"it is {kind} with the columns {', '.join(columns[:6])}, which no format has"
+    shown = "".join(c if c.isprintable() else "?" for c in ", ".join(columns[:6])[:300])
+    return f"it is {kind} with the columns {shown}, which no format has"

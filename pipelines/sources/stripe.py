@@ -30,10 +30,36 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.sources.base import AMOUNT, BROKEN_SCHEMA, UTC_MICROSECONDS, Chunk, Format, Options
+from pipelines.sources.base import (
+    AMOUNT,
+    BROKEN_SCHEMA,
+    UTC_MICROSECONDS,
+    Chunk,
+    Format,
+    Mapping,
+    Options,
+)
 from pipelines.sources.tables import columns_of, pieces
 
 WANTED = ("id", "object", "type", "created", "livemode", "data")
+# For people: where each column stands; which of them an event has, see _canonical.
+MAPPING: Mapping = {
+    "event_id": ("text", "id"),
+    "team": ("text", "customer"),
+    "plan": ("text", "metadata.plan", "price.lookup_key", "price.nickname", "price.product"),
+    "event": ("text", "type", "billing_reason", "previous_attributes"),
+    "occurred_at": ("instant", "created", "ended_at"),
+    "period_start": (
+        "instant", "current_period_start", "items.data.current_period_start", "lines.period.start",
+    ),
+    "period_end": (
+        "instant", "current_period_end", "items.data.current_period_end", "lines.period.end",
+    ),
+    "list_amount": ("amount", "items.price.unit_amount", "subtotal"),
+    "net_amount": ("amount", "amount_paid", "amount_refunded"),
+    "currency": ("text", "currency"),
+    "promotion": ("text", "discount.coupon", "discounts.source.coupon"),
+}  # fmt: skip
 ZERO_DECIMAL = {
     "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv",
     "xaf", "xof", "xpf",
@@ -311,5 +337,12 @@ def _minor(value: Any) -> Decimal:
 
 
 FORMATS = (
-    Format(name="stripe", family="subscriptions", version=1, looks_like=looks_like, read=read),
+    Format(
+        name="stripe",
+        family="subscriptions",
+        version=1,
+        mapping=MAPPING,
+        looks_like=looks_like,
+        read=read,
+    ),
 )

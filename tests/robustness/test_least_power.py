@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import landing, warehouse
+from pipelines import warehouse
 from pipelines.errors import CheckFailed, UsageError
 from tests import driver
 from tests.robustness import small
@@ -67,13 +67,16 @@ def test_sql_and_markup_in_a_name_stay_text(data: Path) -> None:
     assert found["why"] == "never_subscribed"
 
 
-def test_a_link_out_of_landing_is_refused(tmp_path: Path) -> None:
+def test_a_link_out_of_landing_is_never_followed_and_stops_nothing(tmp_path: Path) -> None:
+    small.first(tmp_path / "landing")
     outside = tmp_path / "secret.csv"
-    outside.write_text("team_id,region\nt,domestic\n")
-    (tmp_path / "landing" / "directory").mkdir(parents=True)
-    (tmp_path / "landing" / "directory" / "teams.csv").symlink_to(outside)
-    with pytest.raises(UsageError, match="leads out of"):
-        landing.scan(tmp_path / "landing", driver.NOW)
+    outside.write_text("team_id,region\nsecret-team,domestic\n")
+    (tmp_path / "landing" / "directory" / "more.csv").symlink_to(outside)
+    driver.run(tmp_path)
+    rejected = driver.query(tmp_path, "select file, line, reason from ops.rejects")
+    assert [row[:2] for row in rejected] == [("directory/more.csv", 0)]
+    assert "leads out of" in str(rejected[0][2])
+    assert b"secret-team" not in (tmp_path / "cloudbound.duckdb").read_bytes()
 
 
 def test_a_charge_without_a_rate_stops_the_night_and_keeps_the_old_file(tmp_path: Path) -> None:

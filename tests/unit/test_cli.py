@@ -71,7 +71,7 @@ def test_ingest_dry_run_takes_nothing_in(tmp_path: Path) -> None:
     done = cloudbound(tmp_path, "ingest", str(file), "--source", "directory", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "looks like canonical_teams" in done.stdout
-    assert "1 would be accepted, 1 rejected" in done.stdout
+    assert "2 rows read, 1 accepted, 1 rejected" in done.stdout
     assert not (tmp_path / "landing").exists()
 
 
