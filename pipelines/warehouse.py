@@ -10,6 +10,7 @@ publishes a copy of it by os.replace, so readers never wait and never see half a
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -25,6 +26,8 @@ from pipelines.settings import SQL
 # Analysts' older clients open files of this version; drop when they are all on DuckDB 2.
 STORAGE_VERSION = "v1.5.0"
 SCHEMAS = ("ref", "fact", "journey", "metric", "ops")
+# So long a connection may take from following the link to having the file open.
+_GRACE_SECONDS = 60
 
 
 @contextmanager
@@ -224,18 +227,47 @@ def install_macros(
 
 
 def publish(build_file: Path, target: Path) -> None:
-    """Copy the checkpointed build file beside the target and put it in place in one step."""
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    shutil.copyfile(build_file, partial)
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(partial, target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    """Copy the checkpointed build file into a folder of its own and point the target at it.
+
+    The target is a symbolic link. DuckDB opens a file three times by its name, but follows links
+    only once, before that: a connection sees one whole version, whatever is published meanwhile,
+    and a new connection of the same process sees the new one. The version before stays, so that
+    a connection that has just followed the link still finds it.
+    """
+    versions = target.parent / "published"
+    versions.mkdir(exist_ok=True)
+    _remove_old(versions, keep=target)
+    newest = max((int(p.name) for p in versions.iterdir() if p.name.isdigit()), default=0)
+    version = versions / f"{newest + 1:06d}" / target.name
+    version.parent.mkdir()
+    shutil.copyfile(build_file, version)
+    link = target.with_name(f".{target.name}.link")
+    link.unlink(missing_ok=True)
+    link.symlink_to(version.relative_to(target.parent))
+    for written in (version, version.parent, versions):
+        _to_disk(written)
+    os.replace(link, target)
+    _to_disk(target.parent)
+
+
+def _remove_old(versions: Path, keep: Path) -> None:
+    """Delete versions that were replaced more than a minute ago, and those of nights that died."""
+    current = keep.resolve().parent
+    for other in versions.iterdir():
+        if (
+            other.is_dir()
+            and other != current
+            and other.stat().st_mtime < time.time() - _GRACE_SECONDS
+        ):
+            shutil.rmtree(other)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def content_hash(con: duckdb.DuckDBPyConnection, table: str) -> str:

@@ -1,6 +1,7 @@
 """Readers of the published file while nights publish: no error, and one whole version each."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pipelines.settings import CHECKOUT
 from tests import driver
 from tests.robustness import small
 
-READERS, PUBLISHES = 4, 20
+READERS, PUBLISHES = 8, 20
 READS = """
 import json, sys
 from pathlib import Path
@@ -89,17 +90,49 @@ def test_readers_meet_no_error_and_one_whole_version_each(
         assert set(seen) <= allowed
 
 
-def test_a_reader_that_keeps_the_file_open_keeps_its_version(
+NOTEBOOK = """
+import sys
+import duckdb
+
+target, query = sys.argv[1:]
+kept = duckdb.connect(target, read_only=True)
+before = kept.execute(query).fetchall()
+print("open", flush=True)
+sys.stdin.readline()
+assert kept.execute(query).fetchall() == before
+with duckdb.connect(target, read_only=True) as again:
+    assert again.execute(query).fetchall() != before
+print("done", flush=True)
+"""
+
+
+def test_a_notebook_that_keeps_the_file_open_blocks_no_night_and_sees_the_new_file_when_it_asks(
     versions: tuple[Path, Path], tmp_path: Path
 ) -> None:
     target = tmp_path / "cloudbound.duckdb"
     warehouse.publish(versions[0], target)
     query = "select moved from metric.headline where is_headline"
-    with warehouse.published(target) as con:
-        before = con.execute(query).fetchall()
-        for turn in range(PUBLISHES):
-            warehouse.publish(versions[(turn + 1) % 2], target)
-            assert con.execute(query).fetchall() == before
-    warehouse.publish(versions[1], target)
-    with warehouse.published(target) as con:
-        assert con.execute(query).fetchall() != before
+    notebook = subprocess.Popen(
+        [sys.executable, "-c", NOTEBOOK, str(target), query],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert notebook.stdout is not None and notebook.stdin is not None
+    assert notebook.stdout.readline() == "open\n"
+    for turn in range(PUBLISHES + 1):
+        warehouse.publish(versions[(turn + 1) % 2], target)
+    out, _ = notebook.communicate("go on\n", timeout=60)
+    assert (out, notebook.returncode) == ("done\n", 0)
+
+
+def test_two_versions_stay_once_the_grace_is_over(
+    versions: tuple[Path, Path], tmp_path: Path
+) -> None:
+    target = tmp_path / "cloudbound.duckdb"
+    for turn in range(4):
+        warehouse.publish(versions[turn % 2], target)
+        for folder in (tmp_path / "published").iterdir():
+            os.utime(folder, (0, 0))
+    assert sorted(p.name for p in (tmp_path / "published").iterdir()) == ["000003", "000004"]
+    assert target.resolve().parent.name == "000004"
