@@ -5,17 +5,22 @@ Does not belong here: the steps (night.py), their assets (defs/).
 """
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 
+from pipelines import alerts, warehouse
 from pipelines import night as steps
-from pipelines import warehouse
+from pipelines.alerts import Alarm
 from pipelines.definitions import defs
 from pipelines.defs.facts import PROGRESS
-from pipelines.defs.jobs import range_tags
+from pipelines.defs.jobs import BY_COMMAND_LINE, range_tags
 from pipelines.defs.resources import only_one
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.settings import CHECKOUT, Settings
@@ -62,7 +67,7 @@ def run(
                     "resources": {"night": {"config": resource}},
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
                 },
-                tags=range_tags(first, last),
+                tags=range_tags(first, last) | BY_COMMAND_LINE,
                 raise_on_error=False,
             )
         )
@@ -70,6 +75,29 @@ def run(
         if not result.success:
             raise _reason(result)
     return _done(places, first, last, warnings)
+
+
+@contextmanager
+def told(places: Settings) -> Iterator[None]:
+    """Whatever ends the night badly is said to whom the settings name, and goes on from there.
+
+    A polite end (SIGTERM, as systemd and cron send it) counts as stopped.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | dg.DagsterExecutionInterruptedError)
+        text = "The night was stopped before it published." if stopped else str(error)
+        for fault in alerts.tell(places, Alarm("stopped" if stopped else "failed", text)):
+            print(fault, file=sys.stderr)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def sentence(done: Done) -> str:

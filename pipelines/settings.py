@@ -5,7 +5,7 @@ Does not belong here: creating or reading any of them.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import UsageError
@@ -22,7 +22,11 @@ class Settings:
     reference: Path
     engine: str = "polars"
     partitions_start: str = "2023-01-01"
-    member_key: str = ""
+    member_key: str = field(default="", repr=False)
+    keep_days: int = 400
+    keep_history_days: int = 90
+    alert_command: str = field(default="", repr=False)
+    alert_webhook: str = field(default="", repr=False)
 
     @property
     def landing(self) -> Path:
@@ -58,9 +62,9 @@ class Settings:
 
 
 def from_environment() -> Settings:
-    """Settings from CLOUDBOUND_DATA, _REFERENCE, _ENGINE, _PARTITIONS_START, _MEMBER_KEY.
+    """Settings from the CLOUDBOUND_* variables that docs/operations.md lists.
 
-    Raises UsageError when the reference folder has no definition.toml.
+    Raises UsageError when the reference folder has no definition.toml or a value can't be used.
     """
     data = Path(os.environ.get("CLOUDBOUND_DATA") or "data").resolve()
     reference = Path(
@@ -83,4 +87,15 @@ def from_environment() -> Settings:
         engine=engine,
         partitions_start=os.environ.get("CLOUDBOUND_PARTITIONS_START") or "2023-01-01",
         member_key=os.environ.get("CLOUDBOUND_MEMBER_KEY") or "",
+        keep_days=_days("CLOUDBOUND_KEEP_DAYS", 400),
+        keep_history_days=_days("CLOUDBOUND_KEEP_HISTORY_DAYS", 90),
+        alert_command=os.environ.get("CLOUDBOUND_ALERT_COMMAND") or "",
+        alert_webhook=os.environ.get("CLOUDBOUND_ALERT_WEBHOOK") or "",
     )
+
+
+def _days(variable: str, default: int) -> int:
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"{variable} is {text!r}: set it to a number of days from 1 on.")
+    return int(text)

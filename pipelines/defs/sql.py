@@ -4,11 +4,13 @@ Belongs here: the factory. Does not belong here: the grammar of the files (sql_a
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dagster as dg
 
 from pipelines import night as steps
 from pipelines import sql_assets
+from pipelines.alerts import STALE_AFTER
 from pipelines.defs.resources import NightResource
 from pipelines.defs.shared import (
     GROUPS,
@@ -22,6 +24,11 @@ from pipelines.defs.shared import (
 from pipelines.sql_assets import SqlAsset
 
 CLOCK = dg.AssetKey(["ops", "clock"])
+FRESHNESS = {
+    "metric.headline": dg.FreshnessPolicy.time_window(
+        fail_window=STALE_AFTER, warn_window=timedelta(hours=26)
+    )
+}
 
 
 def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
@@ -37,6 +44,7 @@ def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
                 group_name=GROUPS[asset.schema],
                 owners=[OWNER],
                 kinds={"sql", "duckdb"},
+                freshness_policy=FRESHNESS.get(asset.name),
                 metadata=columns_metadata(asset.columns)
                 | source_link(asset.path)
                 | {"sql": dg.MetadataValue.md(f"```sql\n{asset.query}\n```")},
