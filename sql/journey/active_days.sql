@@ -4,7 +4,8 @@
 -- column usage_on: Business day.
 -- column accepted: Accepted requests of the team on that day.
 -- column iso_week_on: Monday of the day's ISO week.
--- stop: no active day before S | usage_on >= (select min(subscribed_on) from journey.subscribers)
+-- stop: no active day before S | usage_on >= (
+--   select s.subscribed_on from journey.subscribers as s where s.team_id = active_days.team_id)
 with
 
 -- An active day has enough accepted requests of the whole team; days before S never count.

@@ -4,8 +4,11 @@
 -- column integrated_on: T0, the first day whose trailing window holds enough active days, in
 --   enough ISO weeks, by enough members. Never backdated.
 -- column active_members: Members with an accepted request in the 28 days up to T0.
--- stop: the habit needs its active days | integrated_on >= (
---   select min(usage_on) from journey.active_days) + $habit_active_days - 1
+-- stop: T0 is an active day of a full habit | exists (
+--   select 1 from journey.active_days as a where a.team_id = habits.team_id
+--   and a.usage_on = habits.integrated_on) and integrated_on >= (
+--   select min(a.usage_on) from journey.active_days as a where a.team_id = habits.team_id)
+--   + $habit_active_days - 1
 with
 
 -- Trailing window, today included: how many active days, in how many ISO weeks.

@@ -6,7 +6,7 @@
 -- column was_on_cloud: Whether a qualifying day lies before the look-back.
 -- column has_full_lookback: Whether the export's billing history reaches back to S - look-back.
 -- stop: nobody moves before S | moved_on is null or moved_on >= (
---   select min(subscribed_on) from journey.subscribers)
+--   select s.subscribed_on from journey.subscribers as s where s.team_id = moves.team_id)
 with
 
 -- A qualifying day of a team that was absorbed is decided only when its whole window is its own.

@@ -2,34 +2,11 @@
 -- grain: team_id, usage_on
 -- column team_id: The team.
 -- column usage_on: q.
--- column billable_days: Billable days within [q, q + window).
--- column window_net_cny: Net of that window, rounded half-up to 0.01.
 -- stop: nothing is decided after the data-complete day | usage_on <= $data_complete_on
-with
-
--- The forward window looks at every day with a workload row, also those with net at or below 0.
-windows as (
-    select
-        team_id,
-        usage_on,
-        is_billable,
-        count(*) filter (where is_billable) over next_days as billable_days,
-        round(sum(net_cny) over next_days, 2) as window_net_cny
-    from journey.workload_days
-    window next_days as (
-        partition by team_id order by usage_on
-        range between current row and to_days($qualifying_window_days - 1) following
-    )
-)
-
 select
     team_id,
-    usage_on,
-    billable_days,
-    window_net_cny
-from windows
+    usage_on
+from journey.forward_windows
 where
-    is_billable
-    and billable_days >= $qualifying_billable_days
+    billable_days >= $qualifying_billable_days
     and window_net_cny >= $qualifying_floor_cny
-    and usage_on <= $data_complete_on

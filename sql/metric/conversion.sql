@@ -22,7 +22,7 @@
 -- column not_converted: Teams seen for h days without a move.
 -- column open: The rest: not yet seen for h days.
 -- column is_suppressed: Whether the group is too small to be shown alone.
--- stop: three outcomes make the group | converted + not_converted + open = teams
+-- stop: no outcome is negative | least(converted, not_converted, open) >= 0
 -- stop: the parts of a breakdown sum to its total | (
 --   select sum(c.teams) from metric.conversion as c
 --   where c.population = conversion.population and c.by = conversion.by
