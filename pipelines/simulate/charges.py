@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -177,6 +177,8 @@ def runs(settings: Settings, teams: Teams, integrated_on: I64, moves_on: I64) ->
         np.concatenate(column) for column in zip(*(p.__dict__.values() for p in parts), strict=True)
     ]
     every = Runs(*joined)
+    closes = np.where(teams.closes_cloud, teams.merged_on, NEVER)[every.team]
+    every = replace(every, ends_on=np.minimum(every.ends_on, closes))
     every = every.take((every.starts_on < settings.days) & (every.ends_on > every.starts_on))
     return every.take(np.lexsort((every.number, every.team)))
 
@@ -249,6 +251,11 @@ def net(settings: Settings, teams: Teams, some: Runs, days: I64) -> F64:
     value[lump[:, None] & _lump_days(settings, some, days)] = 0
     rate = np.where(teams.currency[some.team] == 1, CNY_PER_USD, 1.0)
     np.add.at(total, some.team, value / UNIT * rate[:, None])
+    # From the day of a merge on, what the absorbed team's account is charged is the survivor's.
+    absorbed = np.flatnonzero(teams.merged_on < NEVER)
+    moves = days[None, :] >= teams.merged_on[absorbed, None]
+    total[absorbed - 1] += np.where(moves, total[absorbed], 0.0)
+    total[absorbed] = np.where(moves, 0.0, total[absorbed])
     return total
 
 
@@ -471,6 +478,9 @@ def _noise(settings: Settings, teams: Teams, days: I64) -> Iterator[Lines]:
     begins = teams.eligible_on + (span // 3)
     on = (days[None, :] >= begins[:, None]) & (days[None, :] < (begins + span)[:, None])
     on[decoys.IS_BILLED_DECOY[teams.decoy]] = False  # these break one clause, and no other
+    on[np.minimum(teams.merged_on, teams.absorbs_on) < NEVER] = (
+        False  # two cents make a billable day
+    )
     for service, low, high, value in (
         ("oss", 0.0, 0.15, 2_100_000_000),
         ("sls", 0.0, 0.15, 700_000_000),

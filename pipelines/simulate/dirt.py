@@ -2,7 +2,8 @@
 
 Belongs here: which rows are delivered twice or late, and the lines that are no rows. `dirt` (0..1)
 scales how often. Nothing here may change a label once every file has arrived: all rows arrive in
-the end, a copy says what its original said, and what is added is no workload and no request.
+the end, a copy says what its original said or can't be read, and what is added is no workload and no
+request.
 Does not belong here: decoys, which are honest data about teams that did not move (decoys.py).
 """
 
@@ -20,6 +21,9 @@ _TWICE = 0.02
 _BROKEN = 0.01
 _SECOND_ACCOUNT = 0.10
 _ODD_SERVICE = 0.10
+_LATE_SNAPSHOT = 0.4
+_UNREADABLE = 0.4
+_TORN_EXPORT = 0.3
 LATE_DAYS = 10
 """Late rows arrive up to so many days after their file was cut: within the lag and beyond."""
 
@@ -67,3 +71,34 @@ def second_account(settings: Settings, teams: Teams) -> NDArray[np.bool_]:
 def odd_service(settings: Settings, teams: Teams) -> NDArray[np.bool_]:
     """Accounts that also buy a service nobody has heard of."""
     return settings.streams.uniform("odd service", teams.index) < _ODD_SERVICE * settings.dirt
+
+
+def is_delayed(settings: Settings, number: int) -> bool:
+    """Whether an export that a later one replaces is delivered only after that one."""
+    u = settings.streams.uniform("late snapshot", np.array([number], dtype=np.int64))
+    return bool(u[0] < _LATE_SNAPSHOT * settings.dirt)
+
+
+def is_cut_off(settings: Settings, number: int) -> bool:
+    """Whether an export was first uploaded in part: a compressed file that ends in the middle."""
+    u = settings.streams.uniform("cut off", np.array([number], dtype=np.int64))
+    return bool(u[0] < _UNREADABLE * settings.dirt)
+
+
+def broken_charges(settings: Settings, number: int, part: int, text: str) -> str:
+    """Rows of an export's CSV, with copies that can't count in between.
+
+    Each stands before the good row that it is a copy of: one whose amount is no number, or (in some
+    exports) one that is cut off inside its amount, the second field, so that it names no account.
+    """
+    lines = text.splitlines()
+    index = np.arange(len(lines), dtype=np.int64) + (number * 4_096 + part) * 1_000_000
+    word = settings.streams.words("broken charge", index)
+    hits = np.flatnonzero(bits(word, 0, 20) * 2.0**-20 < _BROKEN * settings.dirt)
+    u = settings.streams.uniform("torn export", np.array([number], dtype=np.int64))
+    can_tear = bool(u[0] < _TORN_EXPORT * settings.dirt)
+    for k in hits[::-1].tolist():
+        zone, amount, rest = lines[k].split(",", 2)
+        is_torn = can_tear and bits(word[k], 20, 1)
+        lines.insert(k, f"{zone},{amount[:3]}" if is_torn else f"{zone},{amount[:3]}?,{rest}")
+    return "\n".join(lines) + "\n"

@@ -21,8 +21,17 @@ from numpy.typing import NDArray
 
 from pipelines.simulate import decoys, requests, truth
 from pipelines.simulate.streams import F64, I64, Streams, bits, to_unit
-from pipelines.simulate.subscriptions import cycle_day
-from pipelines.simulate.teams import NEVER, PLANS, Settings, Teams, build, team_id
+from pipelines.simulate.subscriptions import cycle_day, end_day
+from pipelines.simulate.teams import (
+    KEEP_FIRST,
+    KEEP_LATER,
+    NEVER,
+    PLANS,
+    Settings,
+    Teams,
+    build,
+    team_id,
+)
 
 FIVE_HOURS = np.array([1_200, 6_000])
 WEEK = np.array([9_000, 45_000])
@@ -144,8 +153,6 @@ def whole(settings: Settings) -> Whole:
 
 def cut(settings: Settings, teams: Teams, met: requests.Counts) -> requests.Counts:
     """The counts inside the world, and none after the plan ended."""
-    from pipelines.simulate.subscriptions import end_day
-
     days = settings.days
     on = np.arange(days)[None, :] < end_day(settings, teams)[:, None]
     assert met.sittings is not None
@@ -165,10 +172,9 @@ def cut(settings: Settings, teams: Teams, met: requests.Counts) -> requests.Coun
 
 def _leave_odds(settings: Settings, teams: Teams) -> tuple[F64, F64]:
     """Odds of leaving at the end of the first and of a later cycle, when calm."""
-    from pipelines.simulate.teams import KEEP_FIRST, KEEP_LATER
-
     first, later = KEEP_FIRST[teams.archetype], KEEP_LATER[teams.archetype]
-    return (1 - first) / first, (1 - later) / later
+    less = np.exp(-settings.preset.model_log_odds * teams.is_retained)
+    return (1 - first) / first * less, (1 - later) / later * less
 
 
 def _chain(
@@ -188,6 +194,7 @@ def _chain(
     speed = settings.preset.plan_effect * _MOVES_A_DAY[teams.archetype]
     speed = np.where(decoys.NEVER_MOVES[teams.decoy], 0.0, speed)
     refused = met.refused > 0
+    slower = _SLOWER_FRUSTRATED if settings.preset.has_slow_frustrated else 1.0
 
     state = np.full(count, -1)
     churned_on = np.full(count, NEVER)
@@ -210,8 +217,8 @@ def _chain(
         up = np.where(refused[:, day], FRUSTRATES, 0.0)
         down = np.where(refused[:, day], 0.0, CALMS)
         hazard = np.where(habit < day, speed, 0.0)
-        law = _step(law, leaving, to, up, down, hazard)
-        given = _step(given, leaving, to, up, down, hazard)
+        law = _step(law, leaving, to, up, down, hazard, slower)
+        given = _step(given, leaving, to, up, down, hazard, slower)
         formed = habit == day
         on_plan = law[formed, CALM] + law[formed, FRUSTRATED]
         for mood in (CALM, FRUSTRATED):
@@ -231,7 +238,7 @@ def _chain(
         state[upset], state[calmed] = FRUSTRATED, CALM
         factor = np.select(
             [state == CALM, state == FRUSTRATED, state == CHURNED],
-            [1.0, _SLOWER_FRUSTRATED, _SLOWER_CHURNED],
+            [1.0, slower, _SLOWER_CHURNED],
             0.0,
         )
         moves = draws[2][:, day] < hazard * factor
@@ -252,7 +259,15 @@ def _chain(
     return made, shares, itt
 
 
-def _step(law: F64, leaving: F64, to: NDArray[np.intp], up: F64, down: F64, hazard: F64) -> F64:
+def _step(
+    law: F64,
+    leaving: F64,
+    to: NDArray[np.intp],
+    up: F64,
+    down: F64,
+    hazard: F64,
+    slower: float = _SLOWER_FRUSTRATED,
+) -> F64:
     """One day: the product with the matrices of renewal, of mood and of moving, in this order."""
     new = law.copy()
     gone = law[:, :2] * leaving
@@ -263,7 +278,7 @@ def _step(law: F64, leaving: F64, to: NDArray[np.intp], up: F64, down: F64, haza
     new[:, FRUSTRATED] += upset - calmed
     for state, factor, target in (
         (CALM, 1.0, MOVED_ON),
-        (FRUSTRATED, _SLOWER_FRUSTRATED, MOVED_ON),
+        (FRUSTRATED, slower, MOVED_ON),
         (CHURNED, _SLOWER_CHURNED, MOVED_AFTER),
     ):
         part = new[:, state] * hazard * factor
@@ -302,6 +317,7 @@ def _renew_by_demand(
     x = np.log(np.maximum(attempted, 1) / quota)
     logit = _LOGIT_BASE - DEMAND_SLOPE * x + settings.preset.quota_log_odds * (refused > 0)
     logit = logit + np.where(number == 0, _LOGIT_FIRST_MONTH, 0.0)
+    logit -= settings.preset.model_log_odds * teams.is_retained[:, None]
     leave = 1 / (1 + np.exp(-logit))
     draw = to_unit(settings.streams.grid("renewal", teams.index, np.arange(width)))
     leaves = draw < leave

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,17 +22,18 @@ from numpy.typing import NDArray
 
 from pipelines.simulate import calibration, decoys
 from pipelines.simulate.streams import GOLDEN, I64, U64, bits, mix, to_unit
-from pipelines.simulate.subscriptions import end_day
+from pipelines.simulate.subscriptions import cycle_day, end_day
 from pipelines.simulate.teams import ARCHETYPES, MODELS, TASKS, Settings, Teams, team_id
 
 I32 = NDArray[np.int32]
 
 DAY_MS = 86_400_000
 ZONE_MS = 8 * 3_600_000
-LITE_FIVE_HOURS, PRO_FIVE_HOURS = 1_200, 6_000
-_CAP_NATURAL = np.array([300, 1_300])
-_CAP_MAXIMISER = np.array([280, 1_100])
+LITE_FIVE_HOURS = 1_200
+LITE_MONTH = 18_000
+_CAP_NATURAL = np.array([220, 1_000])
 _CAP_HEAVY = 4_000
+_MONTH_DAYS = 31
 _SITTING_START_MS = (int(8.5 * 3_600_000), int(18.6 * 3_600_000))
 _SITTING_MS = int(4.4 * 3_600_000)
 """Two sittings a day, each shorter than five hours and more than five hours apart."""
@@ -60,6 +61,8 @@ class Counts:
     demand meets quotas (feedback.py)."""
     is_upset: NDArray[np.bool_] | None = None
     """Days on which a recent refusal changes what a team calls."""
+    limit: NDArray[np.int8] | None = None
+    """Which quota refuses on the days of `refused` (into LIMITS); only without sittings."""
 
     @property
     def accepted(self) -> I32:
@@ -81,6 +84,7 @@ class Counts:
             self.is_on_plan[teams],
             None if self.sittings is None else self.sittings[teams, when],
             None if self.is_upset is None else self.is_upset[teams, when],
+            None if self.limit is None else self.limit[teams, when],
         )
 
 
@@ -106,10 +110,8 @@ def counts(settings: Settings, teams: Teams, days: I64) -> Counts:
         teams.rate[:, None] * np.where(is_weekend, calibration.WEEKEND_LEVEL, 1.0) * growth[None, :]
     )
     size = level * calibration.day_noise()[bits(word, 20, 12)]
-    is_maximiser = (teams.archetype == 2)[:, None]
-    plan = teams.first_plan
-    cap = np.where(is_maximiser, _CAP_MAXIMISER[plan][:, None], _CAP_NATURAL[plan][:, None])
-    natural = np.minimum(np.maximum(1, size), cap).astype(np.int32)
+    natural = np.minimum(np.maximum(1, size), _CAP_NATURAL[teams.first_plan][:, None])
+    natural = natural.astype(np.int32)
 
     ok = np.where(is_active, natural, 0)
     governed, pattern = decoys.call_pattern(teams.decoy, since, week, np.minimum(natural, 12))
@@ -122,22 +124,83 @@ def counts(settings: Settings, teams: Teams, days: I64) -> Counts:
             np.int32
         )
 
-    # A maximiser now and then empties the five-hour quota in one sitting and is then refused;
-    # at most every fourth day, so that the weekly and the monthly quota never bind.
-    fourth = (days[None, :] + teams.index[:, None]) % 4 == 0
-    binds = is_maximiser & ~governed & (ok > 0) & fourth & (bits(word, 32, 8) < 100)
-    binds &= not settings.has_quotas
-    binds &= (plan == 0)[:, None] | (bits(word, 40, 8) < 40)
-    limit = np.where(plan == 0, LITE_FIVE_HOURS, PRO_FIVE_HOURS)[:, None]
-    ok = np.where(binds, limit, ok).astype(np.int32)
-    refused = np.where(binds, 20 + bits(word, 48, 7), 0).astype(np.int32)
+    refused = np.zeros_like(ok)
+    limit = np.zeros(ok.shape, dtype=np.int8)
+    fillers = np.flatnonzero(teams.fills)
+    if len(fillers):
+        filled = _fill_quota(settings, teams.take(fillers), days)
+        planned = filled.is_planned & on_plan[fillers]
+        ok[fillers] = np.where(planned, filled.ok, ok[fillers])
+        refused[fillers] = np.where(planned, filled.refused, 0)
+        limit[fillers] = filled.limit
+    binds = refused > 0
 
     draw = bits(word, 52, 12) * 2.0**-12
     bad = np.floor(ok * calibration.FAULT_SHARE + draw * (ok > 0)).astype(np.int32)
     failing = decoys.with_calls(decoys.Calls.FAILING)[teams.decoy][:, None] & on_plan
     bad = np.where(failing, 6 + bits(word, 52, 4), bad).astype(np.int32)
     bad[binds] = 0
-    return Counts(ok, bad, refused, ~decoys.IS_OFF_PLAN[teams.decoy])
+    return Counts(ok, bad, refused, ~decoys.IS_OFF_PLAN[teams.decoy], limit=limit)
+
+
+class _Filled(NamedTuple):
+    """Accepted, refused and the limit by (team, day), and where a plan month is laid out so."""
+
+    ok: I32
+    refused: I32
+    limit: NDArray[np.int8]
+    is_planned: NDArray[np.bool_]
+
+
+def _fill_quota(settings: Settings, teams: Teams, days: I64) -> _Filled:
+    """The first months of teams on Lite that set out to use their month's quota, or most of it.
+
+    A month's calls are spread over its active days, so any block of days can be laid out alone. Now
+    and then a team empties the five-hour quota in one sitting (at most every fourth day, so that the
+    week's quota never binds), and a maximiser ends its fullest months on the month's quota: both
+    times it is then refused.
+    """
+    wide = np.arange(days[0] - _MONTH_DAYS, days[-1] + _MONTH_DAYS + 1)
+    word = settings.streams.grid("activity", teams.index, wide)
+    is_weekend = (weekdays(settings, wide) >= 5)[None, :]
+    active = teams.active_share[:, None] * np.where(is_weekend, calibration.WEEKEND_ACTIVE, 1.0)
+    since = wide[None, :] - teams.subscribed_on[:, None]
+    on = (bits(word, 0, 20) * 2.0**-20 < active) & (since >= teams.first_call_lag[:, None])
+    weight = np.where(on, 0.6 + 0.8 * bits(word, 20, 12) / 4096, 0.0)
+    weight *= np.where(is_weekend, calibration.WEEKEND_LEVEL, 1.0)
+    is_maximiser = (teams.archetype == 2)[:, None]
+    fourth = (wide[None, :] + teams.index[:, None]) % 4 == 0
+    sits = on & fourth & (bits(word, 32, 8) < 100)
+    ok = np.zeros(weight.shape, dtype=np.int32)
+    refused, limit = np.zeros_like(ok), np.zeros(ok.shape, dtype=np.int8)
+    is_planned = np.zeros(ok.shape, dtype=bool)
+    demand = teams.fills * settings.scale * settings.preset.rate
+    for cycle in range(int(teams.fills_cycles.max())):
+        number = np.full(len(teams), cycle)
+        starts, ends = (cycle_day(settings, teams.subscribed_on, number + k) for k in (0, 1))
+        month = (wide[None, :] >= starts[:, None]) & (wide[None, :] < ends[:, None])
+        month &= (cycle < teams.fills_cycles)[:, None]
+        fill = demand * np.exp(settings.preset.rate_growth_per_day * starts)
+        budget = np.floor(np.minimum(fill, 1.0) * LITE_MONTH)[:, None]
+        is_last = month & on
+        is_last &= is_last[:, ::-1].cumsum(axis=1)[:, ::-1] == 1
+        sat = month & sits & ~is_last & (budget > LITE_MONTH // 2)
+        rest = budget - LITE_FIVE_HOURS * sat.sum(axis=1, keepdims=True)
+        part = np.where(month & ~sat, weight, 0.0)
+        total = np.maximum(part.sum(axis=1, keepdims=True), 1e-9)
+        calls = np.minimum(np.floor(rest * part / total), LITE_FIVE_HOURS - 1)
+        calls[sat] = LITE_FIVE_HOURS
+        # A full month ends on its quota: the last day takes what is left.
+        left = budget - calls.sum(axis=1, keepdims=True)
+        is_full = is_last & is_maximiser & (fill >= 1.0)[:, None]
+        is_full &= calls + left < LITE_FIVE_HOURS
+        calls += np.where(is_full, left, 0.0)
+        np.copyto(ok, calls.astype(np.int32), where=month)
+        np.copyto(refused, 20 + bits(word, 48, 7).astype(np.int32), where=sat | is_full)
+        np.copyto(limit, np.int8(2), where=is_full)
+        is_planned |= month
+    inside = slice(_MONTH_DAYS, len(wide) - _MONTH_DAYS)
+    return _Filled(ok[:, inside], refused[:, inside], limit[:, inside], is_planned[:, inside])
 
 
 @dataclass(frozen=True)
@@ -228,7 +291,7 @@ def rows(settings: Settings, teams: Teams, days: I64, planted: Counts) -> Rows:
         upset = planted.is_upset[t_cell, d_cell][cell]
         choice = np.where(upset, choice // 2 + 128, choice)
         kind = np.where(upset, kind * 3 // 4, kind)
-    third = (choice >= 180).astype(np.int8) + (choice >= 232)
+    third = (choice >= 180).astype(np.int8) + (choice >= 240)
     model = teams.models[team, third]
     task = _tasks()[teams.archetype[team].astype(np.intp) * 256 + kind]
 
@@ -251,7 +314,8 @@ def rows(settings: Settings, teams: Teams, days: I64, planted: Counts) -> Rows:
     for c in np.flatnonzero(crowded):
         lo, hi = int(first[c]), int(first[c] + n[c])
         if planted.sittings is None:
-            sat = [(int(ok[c]), int(refused[c]), 0), (0, 0, 0)]
+            which = 0 if planted.limit is None else int(planted.limit[t_cell[c], d_cell[c]])
+            sat = [(int(ok[c]), int(refused[c]), which), (0, 0, 0)]
         else:
             six = planted.sittings[t_cell[c], d_cell[c]].tolist()
             sat = [(six[0], six[1], six[2]), (six[3], six[4], six[5])]

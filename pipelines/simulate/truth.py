@@ -26,8 +26,10 @@ from pipelines.simulate.teams import (
     LOOKBACK_DAYS,
     NEVER,
     PLANS,
+    REACH_ARMS,
     REGIONS,
     SIZES,
+    TRIAL_ARMS,
     WINDOW_DAYS,
     Settings,
     Teams,
@@ -40,6 +42,10 @@ STATES = ("native", "pre_habit", "unknown", "dormant", "new")
 _BILLABLE_CNY = 0.005
 _FLOOR_CNY = 30.0
 _MIN_BILLABLE_DAYS = 21
+IS_AT_RISK = pl.col("state_at_t0").is_in(["new", "dormant"]) & (
+    pl.col("censored_on") > pl.col("integrated_on")
+)
+"""The headline's population, of the rows of truth/teams.parquet."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def judge(
     """States and moves from net charges whose column 0 is day -LOOKBACK_DAYS."""
     q = qualifying(net_cny)
     days = np.arange(net_cny.shape[1]) - LOOKBACK_DAYS
-    q &= days[None, :] <= complete_on
+    q &= days[None, :] <= censor_day(teams, complete_on)[:, None]
     since = days[None, :] - teams.subscribed_on[:, None]
     after = q & (since >= 0)
     moved = np.where(after.any(axis=1), after.argmax(axis=1) - LOOKBACK_DAYS, NEVER).astype(
@@ -104,6 +110,24 @@ def judge(
     state[is_native] = STATES.index("native")
     state[(integrated_on > complete_on) | (integrated_on == NEVER)] = -1
     return Labels(integrated_on, moved, state, planted_on)
+
+
+def censor_day(teams: Teams, complete_on: int) -> I64:
+    """The last day on which each team's move is decided: an absorbed team's window must be its own."""
+    return np.minimum(complete_on, teams.merged_on - WINDOW_DAYS)
+
+
+def with_merges(teams: Teams, accepted: NDArray[np.int32], days: I64) -> NDArray[np.int32]:
+    """Accepted requests by (team, day) where an absorbed team's count for the survivor.
+
+    A survivor stands right before the team that it absorbs.
+    """
+    absorbed = np.flatnonzero(teams.merged_on < NEVER)
+    moves = days[None, :] >= teams.merged_on[absorbed, None]
+    made = accepted.copy()
+    made[absorbed - 1] += np.where(moves, accepted[absorbed], 0)
+    made[absorbed] = np.where(moves, 0, accepted[absorbed])
+    return made
 
 
 def planted_move(teams: Teams, integrated_on: I64) -> I64:
@@ -176,7 +200,17 @@ def frame(
         "integrated_on": _dates(settings, labels.integrated_on, end),
         "state_at_t0": [STATES[c] if c >= 0 else None for c in labels.state.tolist()],
         "moved_on": _dates(settings, labels.moved_on, complete_on),
-        "censored_on": [settings.on(complete_on)] * len(teams),
+        "censored_on": _dates(settings, censor_day(teams, complete_on), end),
+        "merged_on": _dates(settings, teams.merged_on, end),
+        "merged_into": pl.Series(
+            [
+                team_id(i - 1) if is_gone else None
+                for i, is_gone in zip(
+                    teams.index.tolist(), (teams.merged_on <= end).tolist(), strict=True
+                )
+            ],
+            dtype=pl.String,
+        ),
         "region": _names(teams.region, REGIONS),
         "industry": _names(teams.industry, INDUSTRIES),
         "channel": _names(teams.channel, CHANNELS),
@@ -187,6 +221,17 @@ def frame(
         "intent": teams.intent,
         "offer": _names(teams.arm, ARMS),
         "takes_plan": teams.takes_plan,
+        "takes_if_held_out": teams.takes_by_arm[:, 0],
+        "takes_if_offered": teams.takes_by_arm[:, 1],
+        "ads_arm": pl.Series(_names(teams.reach_arm, REACH_ARMS)).zip_with(
+            pl.Series(teams.channel == CHANNELS.index("ads")),
+            pl.Series([None] * len(teams), dtype=pl.String),
+        ),
+        "trial": _names(teams.trial_arm, TRIAL_ARMS),
+        "is_brought_by_channel": teams.is_brought,
+        "is_held_out_from_channel": teams.is_missing,
+        "has_retaining_model": teams.is_retained,
+        "quota_share_aimed": teams.fills,
         "eligible_on": _dates(settings, teams.eligible_on, end),
         "moves_with_plan_on": _dates(settings, planted_on, NEVER - 1),
         "moves_without_plan_on": _dates(settings, without_on, NEVER - 1),
@@ -208,11 +253,10 @@ def frame(
 def shares(accounts: pl.DataFrame) -> pl.DataFrame:
     """The population's closed-form truth, by segment and horizon.
 
-    `share` is the mean over integrated new and dormant teams; `itt_share` the mean over non-native
-    subscribers whose whole horizon lies inside the world.
+    `share` is the mean over integrated new and dormant teams that are at risk for a day;
+    `itt_share` the mean over non-native subscribers whose whole horizon lies inside the world.
     """
     population = accounts.filter(pl.col("subscribed_on").is_not_null())
-    eligible = pl.col("state_at_t0").is_in(["new", "dormant"])
     parts = []
     for segment in ("all", *SEGMENTS):
         value = pl.lit("all") if segment == "all" else pl.col(segment)
@@ -220,8 +264,8 @@ def shares(accounts: pl.DataFrame) -> pl.DataFrame:
             parts.append(
                 population.group_by(value=value)
                 .agg(
-                    teams=eligible.sum().cast(pl.Int64),
-                    share=pl.col(f"share_{horizon}").filter(eligible).mean(),
+                    teams=IS_AT_RISK.sum().cast(pl.Int64),
+                    share=pl.col(f"share_{horizon}").filter(IS_AT_RISK).mean(),
                     itt_share=pl.col(f"itt_share_{horizon}").mean(),
                 )
                 .select(

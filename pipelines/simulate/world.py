@@ -9,11 +9,12 @@ depend on nothing but the world's size, so the bytes are the same at any number 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +31,7 @@ from pipelines.simulate import (
     charges,
     directory,
     dirt,
+    effects,
     feedback,
     requests,
     subscriptions,
@@ -37,9 +39,9 @@ from pipelines.simulate import (
 )
 from pipelines.simulate.names import names
 from pipelines.simulate.streams import I64
-from pipelines.simulate.teams import LOOKBACK_DAYS, NEVER, PRESETS, Settings, Teams, build
+from pipelines.simulate.teams import EFFECTS, LOOKBACK_DAYS, NEVER, PRESETS, Settings, Teams, build
 
-VERSION = 1
+VERSION = 2
 START = date(2025, 1, 6)
 MARKER = ".simulated.json"
 SOURCES = ("gateway", "litellm", "plan", "stripe", "billing", "directory")
@@ -95,6 +97,7 @@ def simulate(
     dirt: float = 0.2,
     intent: float | None = None,
     world: str = "healthy",
+    without: Sequence[str] = (),
     stripe_share: float = 0.15,
     force: bool = False,
     processes: int = 2,
@@ -103,13 +106,21 @@ def simulate(
     """Write a world into `out` (a landing folder) and its truth beside it.
 
     intent: how strongly the wish to move drives both taking the plan and moving (0: naive
-    comparisons are right); None takes the world's own. stripe_share: teams that are sold the plan
+    comparisons are right); None takes the world's own. without: effects of the world to switch off,
+    of "plan", "quota" and "model". stripe_share: teams that are sold the plan
     through Stripe. progress gets (stage, done, total).
     """
     settings = _checked(teams, days, seed, start, rows_per_day, dirt, intent, world, processes)
     if not 0.0 <= stripe_share <= 1.0:
         raise SimulationError(f"stripe_share is {stripe_share}, but must be a number from 0 to 1.")
-    settings = replace(settings, stripe_share=float(stripe_share))
+    unknown = sorted(set(without) - set(EFFECTS))
+    if unknown:
+        raise SimulationError(
+            f"There is no effect {unknown[0]!r} to leave out: take some of {', '.join(EFFECTS)}."
+        )
+    settings = replace(
+        settings, stripe_share=float(stripe_share), without=tuple(sorted(set(without)))
+    )
     truth_folder = out.parent / "truth" if out.name == "landing" else out / "truth"
     _check_target(out, force)
     report = progress or (lambda stage, done, total: None)
@@ -260,14 +271,16 @@ def _make(
     settings: Settings, out: Path, truth_folder: Path, run: Run, report: Progress
 ) -> SimulationSummary:
     every = _teams(settings)
-    step = max(1, _BLOCK_CELLS // (settings.days + LOOKBACK_DAYS))
+    # Even, so that the two teams of a merge are always in one block.
+    step = 2 * max(1, _BLOCK_CELLS // (settings.days + LOOKBACK_DAYS) // 2)
     spans = [(a, min(a + step, settings.teams)) for a in range(0, settings.teams, step)]
 
     def in_steps(stage: str) -> Callable[[Any, int, int], None]:
         return lambda result, done, total: report(stage, done, total)
 
     found = _all(run, _habits, spans, in_steps("habits"))
-    integrated_on = np.concatenate([f[0] for f in found])
+    would_integrate_on = np.concatenate([f[0] for f in found])
+    integrated_on = np.where(every.takes_plan, would_integrate_on, NEVER)
     newest_request = max(f[1] for f in found)
     if newest_request < 0:
         newest_request = settings.days - 1  # no calls at all: the charges alone decide
@@ -284,7 +297,7 @@ def _make(
         integrated_on=integrated_on,
         moved_on=np.concatenate([j.moved_on for j in judged]),
         state=np.concatenate([j.state for j in judged]),
-        planted_on=moves_on,
+        planted_on=truth.planted_move(every, would_integrate_on),
     )
 
     for source in ("gateway", "litellm"):
@@ -304,7 +317,7 @@ def _make(
     written = [w for part in _all(run, _requests, blocks, tell_rows) for w in part]
     request_rows = sum(w.rows for w in written)
     exports = [(out, what, integrated_on, moves_on) for what in charges.snapshots(settings)]
-    billed = _all(run, _charges, exports, in_steps("charges"))
+    billed = [w for part in _all(run, _charges, exports, in_steps("charges")) for w in part]
     charge_rows = sum(w.rows for w in billed)
     written += billed
     written += _subscriptions(settings, every, out)
@@ -326,6 +339,7 @@ def _make(
         )
     accounts = truth.frame(settings, every, labels, plan, complete_on, *known_shares)
     population = truth.write(truth_folder, accounts)
+    effects.write(settings, every, would_integrate_on, accounts, truth_folder)
     if settings.has_quotas:
         feedback.whole(settings).cycles.write_parquet(truth_folder / "cycles.parquet")
     whole = population.filter(pl.col("segment") == "all")
@@ -347,13 +361,22 @@ def _make(
 
 
 def _habits(settings: Settings, first: int, last: int) -> tuple[I64, int, int]:
-    """T0 of some teams out of their raw activity, their newest request day, their rows."""
+    """T0 of some teams out of their raw activity (of who doesn't take the plan: the T0 that it
+    would have had), the newest request day, and the rows of those who take it."""
     some = _teams(settings).take(np.arange(first, last))
     days = np.arange(settings.days)
-    made = _counts(settings, some, days)
-    every = made.every
+    if settings.has_quotas:
+        made = _counts(settings, some, days)
+    else:
+        takers = replace(
+            some,
+            takes_plan=np.ones_like(some.takes_plan),
+            subscribed_on=np.where(some.is_missing, NEVER, some.eligible_on),
+        )
+        made = requests.counts(settings, takers, days)
+    every = made.every[some.takes_plan]
     busy = np.flatnonzero(every.any(axis=0))
-    active = made.accepted >= 3
+    active = truth.with_merges(some, made.accepted, days) >= 3
     habit = truth.habit_day(active, requests.weekdays(settings, days))
     return habit, int(busy[-1]) if len(busy) else -1, int(every.sum())
 
@@ -447,10 +470,14 @@ def _charges(
     what: charges.Snapshot,
     integrated_on: I64,
     moves_on: I64,
-) -> Written:
-    """One file of one export."""
+) -> list[Written]:
+    """The file of one export, and what was left of an upload that broke off before it."""
     path = out / "billing" / what.folder / f"focus-{what.number}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
+    number = what.recorded_on.toordinal() * 4 + what.number
+    delay = timedelta(days=30 if not what.is_final and dirt.is_delayed(settings, number) else 0)
+    recorded = datetime.combine(what.recorded_on, time(1), UTC) + delay
+    written = []
     every = _teams(settings)
     rows = 0
     with path.open("wb") as handle:
@@ -461,10 +488,18 @@ def _charges(
             frame = charges.export(settings, some, names(settings.seed), runs, what)
             if first == 0:
                 frame = pl.concat([frame, charges.house(settings, what)])
-            frame.write_csv(handle, include_header=first == 0, null_value="NULL")
+                handle.write((",".join(frame.columns) + "\n").encode())
+            text = frame.write_csv(include_header=False, null_value="NULL")
             rows += frame.height
-    recorded = datetime.combine(what.recorded_on, time(1), UTC)
-    return _written(out, path, recorded, rows)
+            if settings.dirt > 0 and text:
+                text = dirt.broken_charges(settings, number, first // _TEAMS_PER_CHARGE_PART, text)
+            handle.write(text.encode())
+            if first == 0 and dirt.is_cut_off(settings, number):
+                packed = gzip.compress(text.encode(), 1, mtime=0)
+                cut_off = path.with_suffix(".csv.gz")
+                cut_off.write_bytes(packed[: len(packed) * 2 // 3])
+                written.append(_written(out, cut_off, recorded - timedelta(minutes=20), 0))
+    return [*written, _written(out, path, recorded, rows)]
 
 
 def _subscriptions(settings: Settings, every: Teams, out: Path) -> list[Written]:

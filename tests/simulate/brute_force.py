@@ -4,15 +4,17 @@ It shares nothing with the generator (and nothing with the product): dictionarie
 """
 
 import csv
+import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 ZONE = timedelta(hours=8)
 LAG, WINDOW = 3, 28
@@ -51,7 +53,17 @@ class World:
     newest_charge: date = date.min
     torn: int = 0
     duplicates: int = 0
-    links: dict[tuple[str, str], str] = field(default_factory=dict)
+    links: dict[tuple[str, str], list[tuple[datetime, date, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """(source, id) -> (recorded, valid from, team)."""
+    unreadable: int = 0
+    """Whole files."""
+
+    def team(self, source: str, own: str, day: date) -> str:
+        """The latest recorded link that holds, else the id itself."""
+        holding = [link for link in self.links.get((source, own), []) if link[1] <= day]
+        return max(holding)[2] if holding else own
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class Label:
     integrated_on: date | None
     state: str | None
     moved_on: date | None
+    censored_on: date | None = None
+    merged_into: str | None = None
 
 
 def business_day(moment: datetime) -> date:
@@ -93,7 +107,10 @@ def _all_lines(folder: Path, pattern: str, world: World) -> Iterator[dict]:
 def read(landing: Path) -> World:
     world = World({}, {}, defaultdict(list))
     for row in _csv(landing / "directory/account_links.csv"):
-        world.links[row["source"], row["source_id"]] = row["team_id"]
+        recorded, since = (datetime.fromisoformat(row[k]) for k in ("recorded_at", "valid_from"))
+        assert row["valid_to"] == ""
+        link = (recorded, business_day(since), row["team_id"])
+        world.links[row["source"], row["source_id"]].append(link)
     _read_requests(landing, world)
     _read_subscriptions(landing, world)
     _read_charges(landing, world)
@@ -125,42 +142,62 @@ def _read_requests(landing: Path, world: World) -> None:
         status = "ok" if r["status"] == "success" else "not ok"
         rest = (r["team_id"], status, "coding" in r["api_base"])
         put("litellm", r["request_id"], at, end, rest)
-    for (_, _, day), (_, team, status, on_plan) in best.items():
+    for (source, _, day), (_, own, status, on_plan) in best.items():
+        team = world.team(source, own, day)
         world.calls.setdefault(team, {}).setdefault(day, []).append((status, on_plan))
         world.newest_request = max(world.newest_request, day)
 
 
 def _read_subscriptions(landing: Path, world: World) -> None:
-    def put(team: str, at: datetime) -> None:
+    def put(source: str, own: str, at: datetime) -> None:
         day = business_day(at)
+        team = world.team(source, own, day)
         world.subscribed[team] = min(world.subscribed.get(team, day), day)
 
     for r in _all_lines(landing / "plan", "subscriptions-*.jsonl", world):
         if r["event"] == "started" and r["net_amount"] > 0:
-            put(r["team"], datetime.fromisoformat(r["occurred_at"]))
+            put("plan", r["team"], datetime.fromisoformat(r["occurred_at"]))
     for r in _all_lines(landing / "stripe", "events-*.jsonl", world):
         if r["type"] == "invoice.paid" and r["data"]["object"]["amount_paid"] > 0:
-            team = world.links["stripe", r["data"]["object"]["customer"]]
-            put(team, datetime.fromtimestamp(r["created"], UTC))
+            at = datetime.fromtimestamp(r["created"], UTC)
+            put("stripe", r["data"]["object"]["customer"], at)
 
 
 def _read_charges(landing: Path, world: World) -> None:
     statements: dict[tuple[str, str], tuple[str, list[dict[str, str]]]] = {}
     for folder in sorted(p for p in (landing / "billing").iterdir() if p.is_dir()):
+        for path in sorted(folder.glob("*.csv.gz")):
+            with pytest.raises(EOFError), gzip.open(path) as handle:
+                handle.read()
+            world.unreadable += 1
         for path in sorted(folder.glob("*.csv")):
             for row in _csv(path):
+                if not _is_whole(row):
+                    world.torn += 1
+                    continue
                 key = (row["BillingAccountId"], row["BillingPeriodStart"])
                 if key not in statements or statements[key][0] < folder.name:
                     statements[key] = (folder.name, [])
                 statements[key][1].append(row)
     for (account, _), (_, rows) in statements.items():
         has_effective = any(r["EffectiveCost"] != "NULL" for r in rows)
-        team = world.links.get(("billing", account), account)
         for row in rows:
             row["cost"] = row["EffectiveCost" if has_effective else "BilledCost"]
             day = business_day(datetime.fromisoformat(row["ChargePeriodStart"]).replace(tzinfo=UTC))
             world.newest_charge = max(world.newest_charge, day)
-            world.charges[team].append(row)
+            # No row of these worlds that counts for a workload spans a merge.
+            world.charges[world.team("billing", account, day)].append(row)
+
+
+def _is_whole(row: dict[str, str]) -> bool:
+    """Neither torn nor with an amount that is no number."""
+    if None in row.values():
+        return False
+    try:
+        Decimal(row["BilledCost"])
+    except InvalidOperation:
+        return False
+    return True
 
 
 def _days(row: dict[str, str]) -> list[date]:
@@ -210,8 +247,22 @@ def as_of(world: World) -> date:
     return min(newest) + timedelta(days=1)
 
 
+def merge_of(world: World, team: str) -> tuple[date, str] | None:
+    """When and into whom a team was absorbed: all that was its own moved on."""
+    own = {key for key, links in world.links.items() if any(k[2] == team for k in links)}
+    last = [max(world.links[key]) for key in own]
+    if not last or any(k[2] == team for k in last):
+        return None
+    return max((k[1], k[2]) for k in last)
+
+
 def judge(world: World, team: str, rules: Rules = Rules()) -> Label:
     complete = as_of(world) - timedelta(days=LAG + WINDOW)
+    decided, into = complete, None
+    merge = merge_of(world, team)
+    if merge is not None and merge[0] < as_of(world):
+        into = merge[1]
+        decided = min(complete, merge[0] - timedelta(days=WINDOW))
     since = world.subscribed[team]
     active = []
     for day, calls in sorted(world.calls.get(team, {}).items()):
@@ -236,7 +287,7 @@ def judge(world: World, team: str, rules: Rules = Rules()) -> Label:
         window = [d for d in billable if 0 <= (d - q).days < WINDOW]
         money = sum((v for d, v in net.items() if 0 <= (d - q).days < WINDOW), Decimal(0))
         worth = money.quantize(Decimal("0.01"), ROUND_HALF_UP) >= rules.floor_cny
-        if len(window) >= rules.min_billable_days and worth and q <= complete:
+        if len(window) >= rules.min_billable_days and worth and q <= decided:
             found.append(q)
     moved = next((q for q in found if q >= since), None)
     state = None
@@ -249,4 +300,4 @@ def judge(world: World, team: str, rules: Rules = Rules()) -> Label:
             state = "dormant"
         else:
             state = "new"
-    return Label(since, integrated, state, moved)
+    return Label(since, integrated, state, moved, decided, into)

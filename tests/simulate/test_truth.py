@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.simulate import decoys, feedback, truth, world
+from pipelines.simulate import feedback, truth, world
 from pipelines.simulate.teams import CHANNELS, NEVER, PRESETS, Settings, build
 
 
@@ -18,7 +18,8 @@ def settings(name: str, seed: int, teams: int, days: int) -> Settings:
 def judged(s: Settings):
     """Teams, labels and C of a world, without writing it."""
     teams = world._teams(s)
-    habit, newest, _ = world._habits(s, 0, s.teams)
+    would_integrate_on, newest, _ = world._habits(s, 0, s.teams)
+    habit = np.where(teams.takes_plan, would_integrate_on, NEVER)
     complete = truth.complete_day(newest, s.days - 1)
     moves = truth.planted_move(teams, habit)
     return teams, world._labels(s, 0, s.teams, habit, moves, complete), complete
@@ -45,9 +46,10 @@ def test_planted_share_is_what_kaplan_meier_finds(name: str) -> None:
         teams, labels, complete = judged(s)
         shares = feedback.whole(s).shares[90] if s.has_quotas else truth.share(teams, 90)
         eligible = np.isin(labels.state, [truth.STATES.index(k) for k in ("new", "dormant")])
-        eligible &= labels.integrated_on < complete
-        days = np.minimum(labels.moved_on, complete) - labels.integrated_on
-        found, low, high = kaplan_meier(days[eligible], (labels.moved_on <= complete)[eligible], 90)
+        decided = truth.censor_day(teams, complete)
+        eligible &= labels.integrated_on < decided
+        days = np.minimum(labels.moved_on, decided) - labels.integrated_on
+        found, low, high = kaplan_meier(days[eligible], (labels.moved_on <= decided)[eligible], 90)
         planted = shares[eligible].mean()
         # Interval endpoints come as (low, high) of the share.
         covered += min(low, high) <= planted <= max(low, high)
@@ -92,7 +94,7 @@ def test_intent_zero_makes_the_naive_comparison_right() -> None:
     for knob in (0.0, 2.0):
         s = Settings(150_000, 100, 4, world.START, 0.0, knob, "healthy")
         teams = build(s, 0, s.teams)
-        own = ~decoys.NEVER_MOVES[teams.decoy]
+        own = teams.organic_per_day > 0
         soon = teams.organic_wait_days <= 180
         takes = teams.takes_plan
         gaps[knob] = soon[own & takes].mean() - soon[own & ~takes].mean()
@@ -121,7 +123,10 @@ def test_null_world_has_no_plan_effect(tmp_path) -> None:
 def test_shares_are_weighted_means_of_teams(clean: world.SimulationSummary) -> None:
     teams = pl.read_parquet(clean.truth / "teams.parquet")
     shares = pl.read_parquet(clean.truth / "shares.parquet")
-    population = teams.filter(pl.col("state_at_t0").is_in(["new", "dormant"]))
+    population = teams.filter(
+        pl.col("state_at_t0").is_in(["new", "dormant"])
+        & (pl.col("integrated_on") < pl.col("censored_on"))
+    )
     for segment in ("region", "archetype", "plan", "size"):
         for (value,), rows in population.group_by(segment):
             row = shares.filter(
