@@ -235,7 +235,7 @@ def report(out: Path | None, lang: str) -> None:
 
     places = settings.from_environment()
     target = out or places.report
-    write(places.published, target, lang)
+    write(places, target, lang)
     click.echo(f"Wrote {target}.")
 
 

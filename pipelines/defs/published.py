@@ -157,7 +157,7 @@ def report(night: NightResource) -> dg.MaterializeResult[None]:
     from pipelines.report.page import write
 
     places = night.night().settings
-    write(places.published, places.report)
+    write(places, places.report)
     return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(places.report)})
 
 

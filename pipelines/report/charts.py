@@ -1,50 +1,500 @@
-"""Charts of the report: a frame in, an Altair chart or its SVG out.
+"""Charts: one pure function a chart, a frame in, an Altair chart out; and its SVG or PNG.
 
-Belongs here: marks, scales and colours. Does not belong here: what a number is (sql/metric) or
-where a chart stands (page.py). Colours are Okabe and Ito's, safe for the colour-blind.
+Belongs here: marks, scales and colours. The report and the asset pages of Dagster draw the same.
+Does not belong here: what a number is (sql/metric), where a chart stands (page.py), words
+(text.py: `say` turns a name into the label of the page's language).
+
+Colours are Okabe and Ito's, safe for the colour-blind; shape or position says the same again. A
+hollow mark is a value labelled immature.
 """
 
+import base64
+import math
 import re
+from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import altair as alt
 import polars as pl
 import vl_convert as vlc
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
-_WIDTH = 620
+Say = Callable[[str], str]
+INK, DIM, LINE, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#fefefe"
+BLUE, ORANGE, GREEN, SKY, AMBER, PURPLE = (
+    "#0072b2", "#d55e00", "#009e73", "#56b4e9", "#e69f00", "#cc79a7",
+)  # fmt: skip
+# Figures on a bar: on the deep colours, on the light ones, on grey.
+LIGHT, DARK = "#fdfdfd", "#101010"
+_ON = {BLUE: LIGHT, ORANGE: LIGHT, GREEN: LIGHT, PURPLE: DARK, AMBER: DARK, SKY: DARK, LINE: INK}
+WIDTH = 440
+_ROW = 26
 
 
-def curve(rows: pl.DataFrame, days: str, share: str) -> Any:
-    """Share moved by day with its band. rows: days, share, ci_low, ci_high."""
-    base = alt.Chart(rows.select("days", "share", "ci_low", "ci_high"))
-    x = alt.X("days:Q", title=days)
-    y = alt.Y("share:Q", title=share, axis=alt.Axis(format="%"))
-    band = base.mark_area(opacity=0.2, color=BLUE, interpolate="step-after")
-    line = base.mark_line(color=BLUE, interpolate="step-after")
-    return alt.layer(
-        band.encode(x=x, y=alt.Y("ci_low:Q", title=share), y2="ci_high:Q"), line.encode(x=x, y=y)
-    ).properties(width=_WIDTH, height=260)
+def prints(rows: pl.DataFrame, say: Say) -> Any:
+    """Share of the closed cohorts at each print. rows: printed_at, as_of, share, ci_low, ci_high."""
+    shown = rows.select("printed_at", "share", "ci_low", "ci_high", _text(pl.col("as_of")))
+    dates = alt.Axis(format="%Y-%m-%d", tickCount=3, labelOverlap=True)
+    base = alt.Chart(shown).encode(x=alt.X("printed_at:T", title=say("published_at"), axis=dates))
+    y = alt.Y("share:Q", title=say("mature_share"), axis=_PERCENT, scale=alt.Scale(zero=True))
+    bar = base.mark_rule(color=BLUE).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q")
+    dots = base.mark_point(color=BLUE, filled=True, size=50).encode(y=y)
+    return _finish(alt.layer(bar, base.mark_line(color=BLUE).encode(y=y), dots), height=150)
 
 
-def bars(rows: pl.DataFrame, truth: float | None, share: str) -> Any:
-    """Naive shares as bars and the truth as a rule. rows: name, share."""
-    marks = [
-        alt.Chart(rows.select("name", "share"))
-        .mark_bar(color=ORANGE)
+def funnel(rows: pl.DataFrame, say: Say) -> Any:
+    """Teams that got to each step, with the share of the step before. rows: step, teams, share_of_before."""
+    order = [say(s) for s in rows["step"]]
+    shown = rows.select(
+        "teams",
+        step=pl.col("step").map_elements(say, pl.String),
+        said=pl.format(
+            "{}{}", _count(pl.col("teams")), _percent_of_before(pl.col("share_of_before"))
+        ),
+    )
+    base = alt.Chart(shown).encode(y=alt.Y("step:N", sort=order, title=None))
+    wide = alt.Scale(domain=[0, 1.4 * max(1, *shown["teams"])])
+    bar = base.mark_bar(color=BLUE).encode(
+        x=alt.X("teams:Q", title=say("teams"), axis=_FEW, scale=wide)
+    )
+    said = base.mark_text(align="left", dx=5, color=INK).encode(x="teams:Q", text="said:N")
+    return _finish(alt.layer(bar, said), height=_ROW * rows.height)
+
+
+def outcomes(rows: pl.DataFrame, say: Say) -> Any:
+    """Three outcomes by horizon. rows: horizon_days, converted, not_converted, open."""
+    names = ["converted", "not_converted", "open"]
+    long = rows.select("horizon_days", *names).unpivot(
+        names, index="horizon_days", variable_name="outcome", value_name="teams"
+    )
+    colours = {"converted": BLUE, "not_converted": AMBER, "open": LINE}
+    return _stacked(long, "horizon_days", "outcome", "teams", colours, say, is_share=False)
+
+
+def curve(rows: pl.DataFrame, say: Say) -> Any:
+    """Share moved by day with its band, and the teams at risk below it.
+
+    rows: days, at_risk, share, ci_low, ci_high, in the order of days.
+    """
+    end = int(rows["days"].max())  # type: ignore[arg-type]  # days are whole
+    every = 30 if end <= 200 else 60
+    x = alt.X(
+        "days:Q",
+        title=None,
+        scale=alt.Scale(domain=[0, end], nice=False),
+        axis=alt.Axis(values=list(range(0, end + 1, every))),
+    )
+    band, line = _step(alt.Chart(rows.select("days", "share", "ci_low", "ci_high")), x, say)
+    risk = rows.select("days", "at_risk")
+    ticks = pl.DataFrame({"days": range(0, end + 1, every)})
+    at = ticks.join_asof(
+        risk.with_columns(pl.col("days").cast(ticks.schema["days"])), on="days", strategy="forward"
+    ).with_columns(said=_count(pl.col("at_risk")))
+    counts = (
+        alt.Chart(at)
+        .mark_text(color=DIM, baseline="middle")
         .encode(
-            x=alt.X("share:Q", title=share, axis=alt.Axis(format="%")),
-            y=alt.Y("name:N", title=None, sort="-x"),
+            x=alt.X("days:Q", title=f"{say('days')} · {say('at_risk_below')}", axis=None,
+                    scale=alt.Scale(domain=[0, end], nice=False)),
+            text="said:N",
         )
-    ]
-    if truth is not None:
-        rule = alt.Chart(pl.DataFrame({"truth": [truth]}))
-        marks.append(rule.mark_rule(color=BLUE, size=3).encode(x="truth:Q"))
-    return alt.layer(*marks).properties(width=_WIDTH, height=32 * max(rows.height, 1))
+        .properties(width=WIDTH - 50, height=18, title=alt.Title(
+            f"{say('days')} · {say('at_risk_below')}", anchor="middle", color=DIM,
+            fontWeight="normal", fontSize=12, offset=2, orient="bottom"))
+    )  # fmt: skip
+    upper = alt.layer(band, line).properties(width=WIDTH - 50, height=214)
+    return _style(alt.vconcat(upper, counts, spacing=4))
+
+
+def incidence(rows: pl.DataFrame, say: Say) -> Any:
+    """Share moved on the plan and after it ended. rows: days, cause, share, ci_low, ci_high."""
+    causes, colours = ["on_plan", "after_churn"], [BLUE, AMBER]
+    shown = rows.with_columns(cause=pl.col("cause").map_elements(say, pl.String))
+    colour = _colour("cause", [say(c) for c in causes], colours)
+    base = alt.Chart(shown.select("days", "cause", "share", "ci_low", "ci_high")).encode(
+        x=alt.X("days:Q", title=say("days"), axis=alt.Axis(tickCount=6)), color=colour
+    )
+    y = alt.Y("share:Q", title=say("share"), axis=_PERCENT)
+    band = base.mark_area(opacity=0.2, interpolate="step-after").encode(
+        y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q"
+    )
+    line = base.mark_line(interpolate="step-after", strokeWidth=1.6).encode(
+        y=y,
+        strokeDash=alt.StrokeDash(
+            "cause:N", scale=alt.Scale(domain=[say(c) for c in causes]), legend=None
+        ),
+    )
+    return _finish(alt.layer(band, line), height=248)
+
+
+def curves(rows: pl.DataFrame, say: Say) -> Any:
+    """One small curve a group, all on the same axes.
+
+    rows: value, teams, days, share, ci_low, ci_high; a group is named with its n.
+    """
+    shown = rows.select(
+        "days", "share", "ci_low", "ci_high",
+        value=pl.format("{} · n {}", pl.col("value").map_elements(say, pl.String), _count(pl.col("teams"))),
+    )  # fmt: skip
+    x = alt.X("days:Q", title=say("horizon_days"), axis=alt.Axis(tickCount=3))
+    base = alt.Chart(shown)
+    band, line = _step(base, x, say)
+    return _style(
+        alt.layer(band, line)
+        .properties(width=108, height=78)
+        .facet(facet=alt.Facet("value:N", title=None, sort=None), columns=3, spacing=14)
+    )
+
+
+def segments(rows: pl.DataFrame, say: Say) -> Any:
+    """Share and interval a group. rows: value, teams, share, ci_low, ci_high, headline_share."""
+    return _forest(rows, "value", "teams", "share", say, reference="headline_share")
+
+
+def naive(rows: pl.DataFrame, say: Say) -> Any:
+    """Naive shares as bars, the truth as a rule. rows: name, share, denominator, headline_share."""
+    shown = rows.filter(pl.col("share").is_not_null()).select(
+        "share", "headline_share",
+        name=pl.format("{} · n {}", pl.col("name").map_elements(say, pl.String), _count(pl.col("denominator"))),
+        said=pl.format("{}%", (pl.col("share") * 100).round(1)),
+    )  # fmt: skip
+    base = alt.Chart(shown)
+    y = alt.Y("name:N", title=None, sort=alt.EncodingSortField("share", order="descending"))
+    wide = alt.Scale(domain=[0, 1.15 * max(0.01, *shown["share"])])
+    x = alt.X("share:Q", title=say("share"), axis=_PERCENT, scale=wide)
+    bar = base.mark_bar(color=ORANGE, height=14).encode(x=x, y=y)
+    said = base.mark_text(align="left", dx=4, color=INK).encode(x=x, y=y, text="said:N")
+    rule = base.mark_rule(color=BLUE, size=2).encode(x="max(headline_share):Q")
+    return _finish(alt.layer(bar, said, rule), height=_ROW * shown.height)
+
+
+def quota_friction(rows: pl.DataFrame, say: Say) -> Any:
+    """Odds of not renewing by limit. rows: limit_name, cycles_bound, odds_ratio, ci_low, ci_high."""
+    return _forest(rows, "limit_name", "cycles_bound", "odds_ratio", say, at=1.0, is_ratio=True)
+
+
+def model_mix(rows: pl.DataFrame, say: Say) -> Any:
+    """Odds of renewing by exposure. rows: exposure, teams_with, odds_ratio, ci_low, ci_high."""
+    return _forest(rows, "exposure", "teams_with", "odds_ratio", say, at=1.0, is_ratio=True)
+
+
+def tasks(rows: pl.DataFrame, say: Say) -> Any:
+    """Difference of the shares that moved. rows: task, teams_with, difference, ci_low, ci_high."""
+    return _forest(rows, "task", "teams_with", "difference", say, at=0.0)
+
+
+def renewals(rows: pl.DataFrame, say: Say) -> Any:
+    """Share that goes on after each cycle. rows: plan, cycle_number, retained and its limits."""
+    plans = [say(p) for p in rows["plan"].unique(maintain_order=True)]
+    shown = rows.with_columns(plan=pl.col("plan").map_elements(say, pl.String))
+    base = alt.Chart(shown).encode(
+        x=alt.X("cycle_number:O", title=say("cycle_number"), axis=alt.Axis(labelAngle=0)),
+        color=_colour("plan", plans, [BLUE, AMBER, GREEN, PURPLE, SKY]),
+    )
+    y = alt.Y("retained:Q", title=say("retained"), axis=_PERCENT, scale=alt.Scale(domain=[0, 1]))
+    line = base.mark_line().encode(
+        y=y,
+        strokeDash=alt.StrokeDash(
+            "plan:N", scale=alt.Scale(domain=plans), title=None, legend=alt.Legend(orient="top")
+        ),
+    )
+    dots = base.mark_point(filled=True, size=40, opacity=1).encode(
+        y=y,
+        shape=alt.Shape(
+            "plan:N", scale=alt.Scale(domain=plans), title=None, legend=alt.Legend(orient="top")
+        ),
+    )
+    return _finish(alt.layer(line, dots), height=210)
+
+
+def workload_retention(rows: pl.DataFrame, say: Say) -> Any:
+    """Share of moved workloads still there. rows: day, teams, share, ci_low, ci_high."""
+    named = rows.with_columns(day=pl.format("W + {}", pl.col("day")))
+    return _forest(named, "day", "teams", "share", say)
+
+
+def quadrants(rows: pl.DataFrame, say: Say) -> Any:
+    """Shares of the quadrants by month of T0. rows: cohort, quadrant, share, of_teams."""
+    months = rows.filter(pl.col("cohort") != "all").with_columns(
+        cohort=pl.format("{} · n {}", pl.col("cohort"), _count(pl.col("of_teams")))
+    )
+    colours = {"builders": BLUE, "efficient_movers": SKY, "tourists": ORANGE,
+               "dormant": LINE, "unknown_quota": PURPLE}  # fmt: skip
+    return _stacked(months, "cohort", "quadrant", "share", colours, say, is_share=True)
+
+
+def economics(rows: pl.DataFrame, say: Say) -> Any:
+    """Break-even conversion (bar, iota .9 to .2) against the conversion there is (dot, interval).
+
+    rows: by, value, teams, p_star_low, p_star_high, conversion and its limits.
+    """
+    shown = rows.with_columns(
+        group=_named("value", "teams", say),
+        p_star_high=pl.min_horizontal("p_star_high", pl.lit(1.0)),
+        p_star_low=pl.min_horizontal("p_star_low", pl.lit(1.0)),
+    )
+    base = alt.Chart(shown)
+    y = alt.Y("group:N", title=None, sort=shown["group"].to_list())
+    needed = base.mark_bar(color=AMBER, height=12, opacity=0.75).encode(
+        x=alt.X("p_star_low:Q", title=say("needed_or_there"), axis=_PERCENT),
+        x2="p_star_high:Q",
+        y=y,
+    )
+    there = base.mark_rule(color=BLUE).encode(
+        x="conversion_ci_low:Q", x2="conversion_ci_high:Q", y=y
+    )
+    dots = base.mark_point(color=BLUE, filled=True, size=50).encode(x="conversion:Q", y=y)
+    return _finish(alt.layer(needed, there, dots), height=_ROW * shown.height)
+
+
+def trap(rows: pl.DataFrame, say: Say) -> Any:
+    """The index by week with its band; alerts stand out. rows: week_on, trap_index, limits, is_alert."""
+    known = rows.filter(pl.col("trap_index").is_not_null())
+    base = alt.Chart(known.select("week_on", "trap_index", "ci_low", "ci_high", "is_alert"))
+    x = alt.X("week_on:T", title=say("week_on"))
+    y = alt.Y("trap_index:Q", title=say("trap_index"))
+    band = base.mark_area(opacity=0.2, color=BLUE).encode(
+        x=x, y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q"
+    )
+    line = base.mark_line(color=BLUE).encode(x=x, y=y)
+    zero = base.mark_rule(color=INK, strokeDash=[4, 3]).encode(y=alt.datum(0))
+    alerts = base.transform_filter("datum.is_alert").mark_point(
+        color=ORANGE, filled=True, shape="triangle-up", size=80, opacity=1
+    ).encode(x=x, y=y)  # fmt: skip
+    return _finish(alt.layer(zero, band, line, alerts), height=200)
+
+
+def incrementality(rows: pl.DataFrame, say: Say) -> Any:
+    """Intention to treat by arm. rows: experiment, arm, teams, itt, itt_ci_low, itt_ci_high."""
+    named = rows.select(
+        "teams", "label", group=pl.format("{}: {}", "experiment", "arm"),
+        itt="itt", ci_low="itt_ci_low", ci_high="itt_ci_high",
+    )  # fmt: skip
+    return _forest(named, "group", "teams", "itt", say, at=0.0)
+
+
+def experiments(rows: pl.DataFrame, say: Say) -> Any:
+    """Effect by arm with its confidence sequence. rows: experiment, arm, teams, difference, limits."""
+    named = rows.with_columns(group=pl.format("{}: {}", "experiment", "arm"))
+    return _forest(named, "group", "teams", "difference", say, at=0.0)
+
+
+def matched(rows: pl.DataFrame, say: Say) -> Any:
+    """Difference to matched accounts. rows: by, value, teams, difference, ci_low, ci_high."""
+    named = rows.with_columns(
+        group=pl.format(
+            "{}: {}", *(pl.col(c).map_elements(say, pl.String) for c in ("by", "value"))
+        )
+    )
+    return _forest(named, "group", "teams", "difference", say, at=0.0)
+
+
+def channels(rows: pl.DataFrame, say: Say) -> Any:
+    """Cost of an incremental sustained team by channel.
+
+    rows: channel, teams, cost_per_incremental_cny (null without an experiment), its limits, label.
+    """
+    named = rows.select(
+        "channel", "teams", "label", "cost_per_incremental_cny",
+        ci_low="cost_ci_low", ci_high="cost_ci_high",
+    )  # fmt: skip
+    return _forest(named, "channel", "teams", "cost_per_incremental_cny", say, axis=_FEW)
+
+
+def grid(rows: pl.DataFrame, say: Say) -> Any:
+    """The headline under other definitions. rows: parameter, value, teams, share, limits, is_base."""
+    base = rows.filter("is_base")["share"]
+    named = rows.with_columns(
+        group=pl.format("{} {}", pl.col("parameter").map_elements(say, pl.String), "value"),
+        base_share=pl.lit(base[0] if base.len() else None, pl.Float64),
+    )
+    return _forest(named, "group", "teams", "share", say, reference="base_share")
+
+
+_PERCENT = alt.Axis(format="%", tickCount=5)
+_FEW = alt.Axis(tickCount=4, format="~s")
+
+
+def _step(base: Any, x: Any, say: Say) -> tuple[Any, Any]:
+    """Band and line of a step function of days."""
+    y = alt.Y("share:Q", title=say("share"), axis=_PERCENT)
+    band = base.mark_area(opacity=0.2, color=BLUE, interpolate="step-after")
+    line = base.mark_line(color=BLUE, interpolate="step-after", strokeWidth=1.6)
+    low = alt.Y("ci_low:Q", title=say("share"))
+    return band.encode(x=x, y=low, y2="ci_high:Q"), line.encode(x=x, y=y)
+
+
+def _forest(
+    rows: pl.DataFrame,
+    name: str,
+    n: str,
+    value: str,
+    say: Say,
+    *,
+    at: float | None = None,
+    reference: str | None = None,
+    is_ratio: bool = False,
+    axis: Any = None,
+) -> Any:
+    """A dot with its interval a row, in the order of the rows; a rule `at` or at the reference.
+
+    Ratios stand on a log scale, cut to 1/16 .. 16: beyond that an interval says only "unknown".
+    """
+    reach = 16.0
+    shown = rows.filter(pl.col("ci_low").is_not_null() | pl.col(value).is_not_null()).select(
+        label=_named(name, n, say),
+        middle=pl.col(value),
+        ci_low=pl.col("ci_low").fill_null(0.0),
+        ci_high=pl.col("ci_high"),
+        is_firm=(pl.col("label") != "immature") if "label" in rows.columns else pl.lit(True),
+        reference=pl.col(reference) if reference else pl.lit(at, pl.Float64),
+    )
+    scale: Any = alt.Undefined
+    if is_ratio:
+        limits = [pl.col(c).clip(1 / reach, reach) for c in ("middle", "ci_low", "ci_high")]
+        shown = shown.with_columns(limits)
+        most = max([1.5, *(abs(math.log(v)) for v in _known(shown, "ci_low", "ci_high"))])
+        scale = alt.Scale(type="log", domain=[math.exp(-most), math.exp(most)])
+        axis = alt.Axis(format="~g", values=[1 / 16, 0.25, 0.5, 1, 2, 4, 16])
+    base = alt.Chart(shown)
+    x = alt.X("ci_low:Q", title=say(value), axis=axis or _PERCENT, scale=scale)
+    y = alt.Y("label:N", title=None, sort=shown["label"].to_list())
+    layers = [base.mark_rule(color=BLUE).encode(x=x, x2="ci_high:Q", y=y)]
+    if reference or at is not None:
+        rule = base.mark_rule(color=DIM, strokeDash=[4, 3])
+        layers.insert(0, rule.encode(x=alt.X("max(reference):Q", title=say(value), scale=scale)))
+    dot = base.mark_point(color=BLUE, size=55, opacity=1, strokeWidth=1.5)
+    fill = alt.condition("datum.is_firm", alt.value(BLUE), alt.value(PAPER))
+    layers.append(dot.encode(x=alt.X("middle:Q", scale=scale, title=""), y=y, fill=fill))
+    return _finish(alt.layer(*layers), height=_ROW * max(shown.height, 1))
+
+
+def _stacked(
+    rows: pl.DataFrame,
+    group: str,
+    part: str,
+    value: str,
+    colours: dict[str, str],
+    say: Say,
+    *,
+    is_share: bool,
+) -> Any:
+    """Bars of parts that make a whole, a row a group; a part over 7 % carries its number."""
+    parts = [p for p in colours if p in set(rows[part])]
+    whole = pl.col("size").sum().over(group)
+    shown = (
+        rows.select(group, part, size=pl.col(value))
+        .with_columns(
+            rank=pl.col(part).replace_strict(parts, list(range(len(parts))), default=len(parts)),
+        )
+        .sort(group, "rank")
+        .with_columns(end=pl.col("size").cum_sum().over(group))
+        .with_columns(
+            middle=pl.col("end") - pl.col("size") / 2,
+            said=pl.when(pl.col("size") > 0.07 * whole).then(
+                pl.format("{}%", (pl.col("size") * 100).round(0).cast(pl.Int64)) if is_share else _count(pl.col("size"))
+            ).otherwise(pl.lit("")),
+            part=pl.col(part).map_elements(say, pl.String),
+        )
+    )  # fmt: skip
+    base = alt.Chart(shown).encode(y=alt.Y(f"{group}:N", title=None, sort=None))
+    if not is_share:
+        base = base.encode(y=alt.Y(f"{group}:N", title=say(group), sort=None))
+    bar = base.mark_bar(stroke=PAPER, height=18).encode(
+        x=alt.X("size:Q", title=say(value), axis=_PERCENT if is_share else _FEW),
+        color=_colour("part", [say(p) for p in parts], [colours[p] for p in parts]),
+        order="rank:Q",
+    )
+    said = base.mark_text(fontSize=11).encode(
+        x=alt.X("middle:Q", title=""),
+        text="said:N",
+        color=alt.Color(
+            "part:N",
+            scale=alt.Scale(domain=[say(p) for p in parts], range=[_ON[colours[p]] for p in parts]),
+            legend=None,
+        ),
+    )
+    layers = alt.layer(bar, said).resolve_scale(color="independent")
+    return _finish(layers, height=_ROW * rows[group].n_unique())
+
+
+def _colour(field: str, domain: Sequence[str], colours: Sequence[str]) -> Any:
+    scale = alt.Scale(domain=list(domain), range=list(colours)[: len(domain)])
+    return alt.Color(f"{field}:N", scale=scale, title=None, legend=alt.Legend(orient="top"))
+
+
+def _named(name: str, n: str, say: Say) -> pl.Expr:
+    named = pl.col(name).cast(pl.String).map_elements(say, pl.String)
+    return pl.format("{} · n {}", named, _count(pl.col(n)))
+
+
+def _count(column: pl.Expr) -> pl.Expr:
+    return column.map_elements(lambda n: f"{n:,.0f}", pl.String)
+
+
+def _percent_of_before(column: pl.Expr) -> pl.Expr:
+    return column.map_elements(
+        lambda s: "" if s is None else f" ({s:.0%})", pl.String, skip_nulls=False
+    )
+
+
+def _text(column: pl.Expr) -> pl.Expr:
+    return column.cast(pl.String)
+
+
+def _known(rows: pl.DataFrame, *columns: str) -> list[float]:
+    return [v for c in columns for v in rows[c].to_list() if v is not None]
+
+
+def _finish(chart: Any, height: int, **more: Any) -> Any:
+    sized = chart.properties(width=WIDTH, height=height, **more)
+    return _style(sized, autosize=alt.AutoSizeParams(type="fit-x"))
+
+
+def _style(chart: Any, **more: Any) -> Any:
+    font = "system-ui, 'Noto Sans CJK SC', 'Microsoft YaHei', sans-serif"
+    return (
+        chart.configure(font=font, background="transparent", **more)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK, titleColor=DIM, gridColor=LINE, domainColor=LINE, tickColor=LINE,
+            labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelLimit=210,
+        )
+        .configure_header(labelColor=INK, labelFontSize=11, labelLimit=130, titleColor=INK)
+        .configure_legend(labelColor=INK, labelFontSize=12, symbolOpacity=1)
+        .configure_text(fontSize=12)
+    )  # fmt: skip
+
+
+_VARIABLES = {
+    INK: "ink", DIM: "dim", LINE: "line", PAPER: "paper", BLUE: "blue", ORANGE: "orange",
+    LIGHT: "on", GREEN: "green", SKY: "sky", AMBER: "amber", PURPLE: "purple",
+}  # fmt: skip
+_COLOUR = re.compile("|".join(_VARIABLES))
+# What the page's style sheet says already, or what draws nothing.
+_IDLE = re.compile(
+    r'<path class="(?:background|foreground)"[^>]*?(?:fill="none"|d="M0,0h0v0h0Z")[^>]*/>|'
+    r'<path class="(?:background|foreground)" aria-hidden="true" d="[^"]*"(?: display="none")?/>|'
+    r' role="graphics-(?:object|symbol)" aria-roledescription="[^"]*container"|'
+    r' (?:aria-roledescription|font-family|pointer-events|text-rendering)="[^"]*"| opacity="1"| stroke-width="1"|'
+    r' style="pointer-events: ?none;?"'
+)
+_PLACED = re.compile(r' (?:d|transform)="[^"]+"')
+_SIZE = re.compile(r'(<svg[^>]*?) width="([\d.]+)" height="([\d.]+)"')
+_LONG = re.compile(r"(\d+\.\d)\d+")
 
 
 def svg(chart: Any, label: str) -> str:
-    """Inline SVG with an accessible name, scaling with the page."""
-    text = vlc.vegalite_to_svg(chart.to_dict())
-    text = re.sub(r'(<svg[^>]*?) width="([\d.]+)" height="([\d.]+)"', r"\1", text, count=1)
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    """Inline SVG with an accessible name, scaling with the page, in the page's colours."""
+    text = vlc.vegalite_to_svg(chart.to_dict(validate=False))
+    text = _SIZE.sub(r'\1 style="max-width: \2px"', text, count=1)
+    text = _COLOUR.sub(lambda m: f"var(--{_VARIABLES[m[0]]})", text)
+    text = _IDLE.sub("", text)
+    text = _PLACED.sub(lambda m: _LONG.sub(r"\1", m[0]), text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label, quote=True)}"', 1)
+
+
+def png(chart: Any) -> str:
+    """A data address of a PNG, for pages that show Markdown only."""
+    image = vlc.vegalite_to_png(chart.to_dict(validate=False), scale=1.5)
+    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"

@@ -1,11 +1,9 @@
 """The weekly report: one HTML page that needs no network.
 
-Belongs here: which tables are shown, in which order, with which query. Adding a section is one
-function and one line of SECTIONS.
-Does not belong here: any estimate (sql/metric), chart marks (charts.py), words (text.py).
+Belongs here: the layout of a page, a section, a figure. Does not belong here: what is shown
+(sections.py), marks (charts.py), columns (tables.py), words (text.py), looks (style.css).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,64 +12,45 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipelines import warehouse
-from pipelines.report import charts
-from pipelines.report.text import word
+from pipelines import headline, warehouse
+from pipelines.errors import UsageError
+from pipelines.report import charts, text
+from pipelines.report.sections import HEADLINE, SECTIONS, Figure, Section
+from pipelines.report.tables import table
+from pipelines.settings import Settings
 
-HEADLINE = "select * from metric.headline where is_headline"
-OUTCOMES = """select horizon_days, teams, converted, not_converted, open, share, ci_low, ci_high
-from metric.conversion where population = 'nsm' and "by" = 'all' order by horizon_days"""
-CURVE = """select days, at_risk, share, ci_low, ci_high from metric.curve
-where population = 'nsm' and "by" = 'all' order by days"""
-NAIVE = "select name, error, numerator, denominator, share, gap from metric.naive_gap order by name"
-SEGMENTS = """select "by", "value", teams, moved, at_risk,
-    case when not is_suppressed then share end as share,
-    case when not is_suppressed then ci_low end as ci_low,
-    case when not is_suppressed then ci_high end as ci_high
-from metric.conversion
-where population = 'nsm' and "by" <> 'all'
-    and horizon_days = (select horizon_days from metric.headline where is_headline)
-order by "by", "value" """
-GRID = """select parameter, value, is_base, teams, moved, share, ci_low, ci_high
-from metric.definition_grid
-where horizon_days = (select horizon_days from metric.headline where is_headline)
-order by parameter, value"""
-HISTORY = """select published_at, as_of, known_at, definition, files, tables_changed
-from ops.runs order by published_at desc limit 12"""
-RESTATED = """select week_on, horizon_days, first_share, latest_share, difference, cause
-from ops.restatements where difference <> 0 order by abs(difference) desc limit 12"""
-QUALITY = """select family, count(*) as files, sum(rows_read) as rows_read,
-    sum(accepted) as accepted, sum(rejected) as rejected, sum(superseded) as superseded,
-    sum(duplicate) as duplicate
-from ops.files group by family order by family"""
+_HERE = Path(__file__).parent
+_LABELS = ("association", "not identified", "immature")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a section is made from."""
+    """What every part of the page is made from."""
 
     con: duckdb.DuckDBPyConnection
     lang: str
     headline: dict[str, Any]
 
+    def say(self, section: str) -> charts.Say:
+        return text.speaker(self.lang, section)
+
     def word(self, name: str, **values: object) -> str:
-        return escape(word(name, self.lang, **values))
+        return escape(text.word(name, self.lang, **values))
 
 
-def write(published: Path, out: Path, lang: str = "en") -> None:
+def write(places: Settings, out: Path, lang: str = "en") -> None:
     """Write the page in one step. Raises UsageError when nothing is published yet."""
-    with warehouse.published(published) as con:
-        headline = warehouse.frame(con, HEADLINE).row(0, named=True)
-        page = Page(con, lang, headline)
-        body = "\n".join(section(page) for section in SECTIONS)
-    html = _SHELL.format(
-        lang="zh-CN" if lang == "zh" else "en",
-        title=escape(word("title", lang)),
-        skip=escape(word("skip", lang)),
-        style=_STYLE,
-        body=body,
-        script=_SCRIPT,
-    )
+    answer = headline.read(places, None, None)
+    with warehouse.published(places.published) as con:
+        page = Page(con, lang, answer)
+        html = _SHELL.format(
+            lang="zh-CN" if lang == "zh" else "en",
+            title=page.word("title"),
+            skip=page.word("skip"),
+            style=(_HERE / "style.css").read_text("utf-8"),
+            body="\n".join([_number(page), *(_section(page, s) for s in SECTIONS)]),
+            script=(_HERE / "script.js").read_text("utf-8"),
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     partial.write_text(html, "utf-8")
@@ -80,115 +59,158 @@ def write(published: Path, out: Path, lang: str = "en") -> None:
 
 def _number(page: Page) -> str:
     row = page.headline
-    if row["share"] is None:
-        big = f"<p>{page.word('no_number')}</p>"
-    else:
-        low = "" if row["ci_low"] is None else f"{row['ci_low']:.1%}"
+    big = f"<p>{page.word('no_number')}</p>"
+    if row["share"] is not None:
         big = (
-            f'<p class="big">{row["share"]:.1%} <small>[{low}, {row["ci_high"]:.1%}] '
+            f'<p class="big">{row["share"]:.1%} <small>{_interval(row)} '
             f"{page.word('within', h=row['horizon_days'])}</small></p>"
         )
-    counts = page.word("counts", h=row["horizon_days"], **row)
-    return (
-        f'<header id="number"><h1>{page.word("question")}</h1>{big}<p>{counts}</p>'
-        f"{_how(page, HEADLINE)}</header>"
+    counts = page.word(
+        "counts", h=row["horizon_days"], moved=f"{row['moved']:,}", teams=f"{row['teams']:,}",
+        at_risk=f"{row['at_risk']:,}",
+    )  # fmt: skip
+    beside = page.word(
+        "mature", share=_share(row["mature"]), n=f"{row['mature']['teams']:,}",
+        itt=_share(row["itt"]), itt_n=f"{row['itt']['teams']:,}",
+    )  # fmt: skip
+    facts = {
+        "as_of": row["as_of"],
+        "data_complete_on": row["data_complete_on"],
+        "known_at": row["known_at"] or page.word("everything"),
+        "published_at": f"{row['published_at']:%Y-%m-%d %H:%M} UTC",
+        "definition": row["definition"],
+    }
+    listed = "".join(
+        f"<li>{page.word(name)} <strong>{escape(str(value))}</strong></li>"
+        for name, value in facts.items()
+    )
+    links = " ".join(f'<a href="#{s.name}">{page.word(s.name)}</a>' for s in SECTIONS)
+    stale = f'<span class="badge loud">{page.word("stale")}</span>' if row["stale"] else ""
+    published = row["published_at"].isoformat()
+    return f"""<header id="number"><h1>{page.word("question")}</h1>{stale}
+<span class="badge loud" id="old" data-published-at="{published}" hidden>{escape(text.WORDS["old"][page.lang])}</span>
+{big}<p>{counts}</p><p class="note">{beside}</p>{_unlinked(page)}<ul class="facts">{listed}</ul>
+{_how(page, HEADLINE)}<nav aria-label="{page.word("contents")}">{links}</nav></header>"""
+
+
+def _unlinked(page: Page) -> str:
+    coverage, share = page.headline["link_coverage"], page.headline["share"]
+    linked, most = coverage["linked_share"], coverage["share_if_all_unlinked_moved"]
+    if linked is None or linked >= 0.95 or share is None or most is None:
+        return ""
+    said = page.word("unlinked", linked=f"{linked:.0%}", low=f"{share:.1%}", high=f"{most:.1%}")
+    return f"<p>{said}</p>"
+
+
+def _section(page: Page, section: Section) -> str:
+    name = section.name
+    try:
+        frames = [warehouse.frame(page.con, figure.query) for figure in section.figures]
+    except duckdb.CatalogException:
+        return _wrap(page, name, f"<p>{page.word('absent')}</p>")
+    except duckdb.BinderException as error:
+        raise UsageError(
+            "The published file is of another version than this report "
+            f"({str(error).splitlines()[0]}): run cloudbound nightly."
+        ) from None
+    if all(rows.height == 0 for rows in frames):
+        return _wrap(
+            page, name, f"<p>{page.word('nothing')}</p>{_how(page, section.figures[0].query)}"
+        )
+    figures = list(zip(section.figures, frames, strict=True))
+    content = f'<p class="note">{page.word(f"{name}_note")}</p>{_labels(page, frames)}'
+    if section.choose is None:
+        content += _figures(page, name, name, figures)
+    else:
+        content += _chosen(page, section, section.choose, figures)
+    hows = "".join(_how(page, figure.query) for figure in section.figures)
+    return _wrap(page, name, content + hows)
+
+
+def _wrap(page: Page, name: str, content: str) -> str:
+    return f'<section id="{name}"><h2>{page.word(name)}</h2>{content}</section>'
+
+
+def _labels(page: Page, frames: list[pl.DataFrame]) -> str:
+    """A badge for every label that a row of the section carries."""
+    found = {v for rows in frames if "label" in rows.columns for v in rows["label"].to_list()}
+    return "".join(
+        f'<span class="badge">{page.word("about_" + label.replace(" ", "_"))}</span>'
+        for label in _LABELS
+        if any(label in (v or "") for v in found)
     )
 
 
-def _table_section(name: str, query: str) -> Callable[[Page], str]:
-    def section(page: Page) -> str:
-        return _section(page, name, _table(page, warehouse.frame(page.con, query)), query)
+def _chosen(
+    page: Page, section: Section, by: str, figures: list[tuple[Figure, pl.DataFrame]]
+) -> str:
+    """A select over the values of `by`, and one part a value with all its figures."""
+    values = list(dict.fromkeys(v for _, rows in figures for v in rows[by].to_list()))
+    options = "".join(
+        f'<option value="{escape(v, quote=True)}">{escape(page.say(section.name)(v))}</option>'
+        for v in values
+    )
+    parts = []
+    for at, value in enumerate(values):
+        of_value = [(figure, rows.filter(pl.col(by) == value).drop(by)) for figure, rows in figures]
+        shown = _figures(page, f"{section.name}-{at}", section.name, of_value)
+        parts.append(f'<div data-part="{escape(value, quote=True)}">{shown}</div>')
+    return (
+        f"<label>{page.word('choose' if by == 'by' else 'show')} "
+        f'<select data-of="{section.name}">{options}</select></label>{"".join(parts)}'
+    )
 
-    return section
+
+def _figures(page: Page, slot: str, name: str, figures: list[tuple[Figure, pl.DataFrame]]) -> str:
+    made = (_figure(page, f"{slot}-{i}", name, *pair) for i, pair in enumerate(figures))
+    return f'<div class="figures">{"".join(made)}</div>'
 
 
-def _curve(page: Page) -> str:
-    rows = warehouse.frame(page.con, CURVE)
+def _figure(page: Page, slot: str, name: str, figure: Figure, rows: pl.DataFrame) -> str:
     if rows.height == 0:
-        return _section(page, "curve", f"<p>{page.word('none')}</p>", CURVE)
-    chart = charts.curve(rows, word("days", page.lang), word("share", page.lang))
-    note = page.word("band", n=rows["at_risk"][0])
-    return _section(page, "curve", _figure(page, chart, "curve", note), CURVE)
+        return ""
+    label, say = text.word(name, page.lang), page.say(name)
+    sides = []
+    if figure.chart is not None:
+        sides.append(charts.svg(figure.chart(rows, say), label))
+    if figure.has_table:
+        made = table(rows.drop(figure.hidden), slot, say)
+        sides.append(
+            f'<div class="wide" tabindex="0" role="group" aria-label="{escape(label)}">{made}</div>'
+        )
+    shape = "both" if len(sides) == 2 and rows.width - len(figure.hidden) <= 9 else "stacked"
+    return (
+        f'<figure{" class=full" if figure.has_table else ""}><div class="sides {shape}">{"".join(sides)}</div>'
+        f"<figcaption>{_rests_on(page, figure, rows)}</figcaption></figure>"
+    )
 
 
-def _naive(page: Page) -> str:
-    rows = warehouse.frame(page.con, NAIVE)
-    known = rows.filter(pl.col("share").is_not_null())
-    chart = charts.bars(known, page.headline["share"], word("share", page.lang))
-    note = page.word("rule", n=page.headline["teams"])
-    return _section(page, "naive", _figure(page, chart, "naive", note) + _table(page, rows), NAIVE)
-
-
-def _segments(page: Page) -> str:
-    rows = warehouse.frame(page.con, SEGMENTS)
-    options, tables = [], []
-    for (by,), part in rows.partition_by("by", as_dict=True, include_key=False).items():
-        name = escape(str(by))
-        options.append(f'<option value="{name}">{name}</option>')
-        tables.append(f'<div data-by="{name}">{_table(page, part)}</div>')
-    label = f'<label>{page.word("choose")} <select id="by">{"".join(options)}</select></label>'
-    content = label + "".join(tables) if options else f"<p>{page.word('none')}</p>"
-    return _section(page, "segments", content, SEGMENTS)
-
-
-SECTIONS: tuple[Callable[[Page], str], ...] = (
-    _number,
-    _table_section("outcomes", OUTCOMES),
-    _curve,
-    _naive,
-    _segments,
-    _table_section("grid", GRID),
-    _table_section("history", HISTORY),
-    _table_section("restated", RESTATED),
-    _table_section("quality", QUALITY),
-)
-
-
-def _section(page: Page, name: str, content: str, query: str) -> str:
-    return f'<section id="{name}"><h2>{page.word(name)}</h2>{content}{_how(page, query)}</section>'
-
-
-def _figure(page: Page, chart: Any, name: str, note: str) -> str:
-    label = page.word(name)
-    return f"<figure>{charts.svg(chart, label)}<figcaption>{note}</figcaption></figure>"
+def _rests_on(page: Page, figure: Figure, rows: pl.DataFrame) -> str:
+    n = rows.select(figure.n).item()
+    said = page.word("n_of", n=f"{n or 0:,}", unit=text.word(f"units_{figure.unit}", page.lang))
+    return (
+        f"{said} · {page.word('definition')} {escape(page.headline['definition'])} · "
+        f"{page.word('as_of')} {page.headline['as_of']}"
+    )
 
 
 def _how(page: Page, query: str) -> str:
     return (
-        f"<details><summary>{page.word('how')}</summary>"
-        f'<pre tabindex="0"><code>{escape(query)}</code></pre></details>'
+        f'<details><summary>{page.word("how")}</summary><div><button type="button" '
+        f'data-done="{page.word("copied")}">{page.word("copy")}</button>'
+        f'<pre tabindex="0"><code>{escape(query)}</code></pre></div></details>'
     )
 
 
-def _table(page: Page, rows: pl.DataFrame) -> str:
-    if rows.height == 0:
-        return f"<p>{page.word('none')}</p>"
-    numeric = {c for c, t in rows.schema.items() if t.is_numeric()}
-    head = "".join(f'<th scope="col">{escape(c)}</th>' for c in rows.columns)
-    lines = []
-    for row in rows.iter_rows(named=True):
-        cells = "".join(_td(c, v, c in numeric) for c, v in row.items())
-        lines.append(f"<tr>{cells}</tr>")
-    return (
-        f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+def _share(group: dict[str, Any]) -> str:
+    return "–" if group["share"] is None else f"{group['share']:.1%} {_interval(group)}"
+
+
+def _interval(group: dict[str, Any]) -> str:
+    low, high = (
+        "–" if group[limit] is None else f"{group[limit]:.1%}" for limit in ("ci_low", "ci_high")
     )
-
-
-def _td(column: str, value: Any, is_numeric: bool) -> str:
-    kind = ' class="n"' if is_numeric else ""
-    return f"<td{kind}>{escape(_cell(column, value))}</td>"
-
-
-_PERCENT = ("share", "ci_low", "ci_high", "gap", "difference", "first_share", "latest_share")
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if column in _PERCENT:
-        return f"{value:.1%}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"[{low}, {high}]"
 
 
 _SHELL = """<!doctype html>
@@ -197,36 +219,5 @@ _SHELL = """<!doctype html>
 <title>{title}</title><style>{style}</style></head>
 <body><a class="skip" href="#number">{skip}</a><main>
 {body}
-</main><script>{script}</script></body></html>
-"""
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #d8d8d8; --dim: #595959; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #ececec; --paper: #161616; --line: #3a3a3a; --dim: #b3b3b3; }
-  figure svg { background: #fff; border-radius: 6px; }
-}
-body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: var(--ink);
-  background: var(--paper); }
-main { max-width: 54rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.15rem; font-weight: 500; max-width: 44rem; }
-h2 { font-size: 1.1rem; margin: 2.6rem 0 .6rem; border-top: 1px solid var(--line);
-  padding-top: 1.2rem; }
-.big { font-size: 3rem; font-weight: 650; margin: .2rem 0; }
-.big small { font-size: 1rem; font-weight: 400; color: var(--dim); }
-figure { margin: 0; } figure svg { max-width: 100%; height: auto; }
-figcaption, details { color: var(--dim); font-size: .85rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-pre { overflow-x: auto; white-space: pre-wrap; } label { display: block; margin: .5rem 0; }
-.skip { position: absolute; left: -999rem; } .skip:focus { left: 1rem; top: 1rem; }
-@media print { details, label, .skip { display: none; } .wide { overflow: visible; } }
-"""
-_SCRIPT = """
-const by = document.getElementById('by');
-const show = () => document.querySelectorAll('[data-by]').forEach(
-  part => { part.hidden = part.dataset.by !== by.value; });
-if (by) { by.value = 'plan'; if (!by.value) by.selectedIndex = 0;
-  by.addEventListener('change', show); show(); }
+</main><div id="tip" hidden></div><script>{script}</script></body></html>
 """
