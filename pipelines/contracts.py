@@ -9,7 +9,7 @@ from typing import Any
 import dataframely as dy
 import polars as pl
 
-from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
+from pipelines.sources.base import AMOUNT, BROKEN_SCHEMA, UTC_MICROSECONDS, broken_rows
 
 _OLDEST, _NEWEST = (
     pl.datetime(2000, 1, 1, time_zone="UTC"),
@@ -200,13 +200,13 @@ FAMILIES: dict[str, type[dy.Schema]] = {
     "assignments": Assignments,
     "channel_costs": ChannelCosts,
 }
-REJECTED = {"line": pl.Int64, "reason": pl.String, "row": pl.String}
+REJECTED = BROKEN_SCHEMA
 
 
 def split(
     family: str, rows: pl.DataFrame, raw: pl.DataFrame, currencies: frozenset[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Good rows, and rejects (line, reason, row as JSON text).
+    """Good rows, and rejects (line, reason, row as JSON text, and a charge's amounts).
 
     `currencies` are those with a rate in fx.csv. A row with several faults names them all.
     """
@@ -225,15 +225,11 @@ def split(
         separator="; ",
         ignore_nulls=True,
     )
-    reasoned = bad.select("line", reasons.alias("reason"))
-    texts = raw.select(
-        "line",
-        pl.struct(pl.exclude("line").cast(pl.String))
-        .struct.json_encode()
-        .str.head(2_000)
-        .alias("row"),
-    )
-    return good, reasoned.join(texts, on="line", how="left").sort("line")
+    reasoned = bad.with_columns(reasons.alias("reason"))
+    # Line numbers are unique in a file, so each reject finds its row as it stood.
+    found = raw.join(reasoned.select("line", "reason"), on="line", maintain_order="left")
+    rows = found.select("line").join(reasoned, on="line", maintain_order="left")
+    return good, broken_rows(found.drop("reason"), found["reason"], rows.drop("reason"))
 
 
 def _sentence(rule: str) -> str:
@@ -250,4 +246,4 @@ def empty(family: str) -> pl.DataFrame:
     return FAMILIES[family].create_empty()
 
 
-__all__ = ["AMOUNT", "FAMILIES", "UTC_MICROSECONDS", "empty", "split"]
+__all__ = ["AMOUNT", "FAMILIES", "REJECTED", "UTC_MICROSECONDS", "empty", "split"]

@@ -28,6 +28,7 @@ from typing import Any
 import polars as pl
 
 from pipelines import contracts
+from pipelines.contracts import AMOUNT, REJECTED
 from pipelines.errors import UsageError
 from pipelines.landing import LandingFile
 from pipelines.rollup.calendar import (
@@ -38,7 +39,10 @@ from pipelines.rollup.calendar import (
 from pipelines.sources import registry
 from pipelines.sources.base import Format, Options, UnreadableFile
 
-LAKE_VERSION = 1
+LAKE_VERSION = 2
+HELD_BYTES = 256 << 20  # of a file's rows that wait in memory for their day files
+HELD_ROWS = 2_000_000  # of a day that are sorted in memory
+ROW_GROUP = 122_880  # rows; what DuckDB hands a thread, and small enough to stream
 UNDATED = "all"
 DATED = {"requests": "requested_at", "charges": "charge_start"}
 OWNED = ("requests", "subscriptions", "charges")
@@ -47,7 +51,11 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one delivered file."""
+    """What became of one delivered file.
+
+    statements: see _statements. money: currency, billed, effective of all rows in which an
+    amount can be read, whatever becomes of them; rejected_money: of the rejected ones.
+    """
 
     fingerprint: str
     source: str
@@ -65,6 +73,8 @@ class Entry:
     newest_on: str = ""
     credit_days: tuple[str, ...] = ()
     statements: tuple[dict[str, Any], ...] = ()
+    money: tuple[dict[str, str], ...] = ()
+    rejected_money: tuple[dict[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     is_copy: bool = False
 
@@ -161,7 +171,7 @@ def _bring(
         format=form.name if form else "unknown",
         because=because,
     )
-    entry = _convert(file, form, entry, context) if form else _unreadable(entry, because, context)
+    entry = _convert(file, form, entry, context) if form else _unreadable(entry, because)
     catalog = _catalog(context.lake, mark)
     catalog.parent.mkdir(parents=True, exist_ok=True)
     partial = catalog.with_suffix(".partial")
@@ -184,61 +194,60 @@ def _from_json(catalog: Path, file: LandingFile) -> Entry:
     return _entry_of(stored | {"recorded_at": file.recorded_at.isoformat()})
 
 
+_LISTS = ("statements", "warnings", "credit_days", "money", "rejected_money")
+
+
 def _entry_of(stored: dict[str, Any]) -> Entry:
     recorded_at = datetime.fromisoformat(stored["recorded_at"])
-    lists = {k: tuple(stored[k]) for k in ("statements", "warnings", "credit_days")}
+    lists = {k: tuple(stored[k]) for k in _LISTS}
     return Entry(**stored | lists | {"recorded_at": recorded_at})
 
 
-def _unreadable(entry: Entry, reason: str, context: Context) -> Entry:
-    _write_rejects(
-        entry,
-        [pl.DataFrame([(0, reason, "")], contracts.REJECTED, orient="row")],
-        context,
-    )
-    return replace(entry, whole_file_reason=reason)
+def _unreadable(entry: Entry, reason: str) -> Entry:
+    """All of the file is rejected."""
+    return replace(entry, whole_file_reason=reason, rejected=entry.rows_read)
 
 
 def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) -> Entry:
-    staging = context.lake / ".staging" / entry.fingerprint
-    shutil.rmtree(staging, ignore_errors=True)
+    staging = _Staging(context.lake / ".staging" / entry.fingerprint)
     rejects: list[pl.DataFrame] = []
     statements: list[pl.DataFrame] = []
+    money: list[pl.DataFrame] = []
     days: dict[str, int] = defaultdict(int)
     rows_read, newest_on = 0, ""
-    held: list[pl.DataFrame] = []
     warnings: set[str] = set()
     credit_days: set[str] = set()
-    ids: list[pl.DataFrame] = []
+    ids = pl.DataFrame(schema=_IDENTITY)
     try:
-        for number, chunk in enumerate(form.read(file.path, Options(timezone=file.timezone))):
-            good, rejected = contracts.split(form.family, chunk.rows, chunk.raw, context.currencies)
+        for chunk in form.read(file.path, Options(timezone=file.timezone)):
             rows_read += chunk.rows.height + chunk.broken.height
+            if form.family == "charges":
+                # Before any row is judged, so that a check can hold the rest against it.
+                money.append(_money([chunk.rows, chunk.broken]))
+            good, rejected = contracts.split(form.family, chunk.rows, chunk.raw, context.currencies)
             rejects += [f for f in (chunk.broken, rejected) if f.height]
             warnings |= set(chunk.warnings)
             dated = _by_day(form.family, _pseudonymised(good, context.member_key), context.zone)
             if form.family == "charges" and good.height:
-                statements.append(_statements(dated))
-                credit_days |= set(dated.filter(is_unallocated_credit())["day"])
+                statements.append(_statements(dated, good.height))
+                credited = dated.filter(is_unallocated_credit())["day"].unique()
+                credit_days |= {str(day) for day in credited}
                 dated = dated.drop("whole_billed", "whole_effective")
-            # One chunk is held in memory; only a file of several goes through the disk.
-            for earlier in held:
-                _spill(earlier, staging, number)
-            held = [dated]
             for day, rows in dated.group_by("day").len().iter_rows():
-                days[day] += rows
-            ids.append(_identities(form.family, good))
+                days[str(day)] += rows
+            staging.add(dated)
+            ids = pl.concat([ids, _identities(form.family, good)]).unique()
             newest_on = max(newest_on, _newest_on(form.family, good, context.zone))
     except UnreadableFile as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        return _unreadable(replace(entry, rows_read=rows_read), str(error), context)
+        staging.remove()
+        read = replace(entry, rows_read=rows_read, money=_totals(money))
+        return _unreadable(read, str(error))
     if rows_read == 0:
-        return _unreadable(entry, "the file has no rows", context)
-    for last in held:
-        _write_days(last, staging, entry, context)
-    shutil.rmtree(staging, ignore_errors=True)
+        return _unreadable(entry, "the file has no rows")
+    staging.write_days(entry, context)
+    staging.remove()
     _write_rejects(entry, rejects, context)
-    _write(pl.concat(ids).unique().sort(pl.all()), _ids_path(entry, context.lake))
+    _write(ids.sort(pl.all()), _ids_path(entry, context.lake))
     return replace(
         entry,
         rows_read=rows_read,
@@ -247,33 +256,104 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
         newest_on=newest_on,
         credit_days=tuple(sorted(credit_days)),
         statements=tuple(_merged(statements).to_dicts()) if statements else (),
+        money=_totals(money),
+        rejected_money=_totals([_money(rejects)]) if rejects else (),
         warnings=tuple(sorted(warnings)),
     )
 
 
-def _spill(dated: pl.DataFrame, staging: Path, number: int) -> None:
-    for (day,), part in dated.partition_by("day", as_dict=True).items():
-        folder = staging / str(day)
-        folder.mkdir(parents=True, exist_ok=True)
-        part.write_parquet(folder / f"{number:06d}.parquet")
+def _money(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """currency ('' where none is named), billed, effective: sums of what can be read."""
+    parts = [
+        f.select(pl.col("currency").str.to_uppercase().fill_null(""), pl.col("billed", "effective"))
+        for f in frames
+    ]
+    return pl.concat(parts).group_by("currency").agg(pl.col("billed", "effective").sum())
 
 
-def _write_days(last: pl.DataFrame, staging: Path, entry: Entry, context: Context) -> None:
-    """One sorted Parquet per day, from the last chunk and what was spilled before it."""
-    parts = {str(d): p for (d,), p in last.partition_by("day", as_dict=True).items()}
-    spilled = {p.name for p in staging.iterdir()} if staging.is_dir() else set()
-    for day in sorted(parts.keys() | spilled):
-        pieces = [pl.read_parquet(p) for p in sorted((staging / day).glob("*.parquet"))]
-        pieces += [parts[day]] if day in parts else []
-        frame = pl.concat(pieces).drop("day")
-        order = [c for c in ("team", "account", "team_id", "line") if c in frame.columns]
-        _write(frame.sort(order), entry.path(context.lake, day))
+def _totals(money: list[pl.DataFrame]) -> tuple[dict[str, str], ...]:
+    if not money:
+        return ()
+    total = (
+        _money(money).sort("currency").filter((pl.col("billed") != 0) | (pl.col("effective") != 0))
+    )
+    return tuple({name: str(value) for name, value in row.items()} for row in total.to_dicts())
+
+
+class _Staging:
+    """Rows on their way to one file a day; what is too much for memory waits on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.held: list[pl.DataFrame] = []
+        self.bytes = self.spills = 0
+        self.remove()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add(self, dated: pl.DataFrame) -> None:
+        self.held.append(dated)
+        self.bytes += int(dated.estimated_size())
+        if self.bytes > HELD_BYTES:
+            for day, part in self._by_day().items():
+                (self.folder / day).mkdir(parents=True, exist_ok=True)
+                part.write_parquet(self.folder / day / f"{self.spills:06d}.parquet")
+            self.spills += 1
+
+    def _by_day(self) -> dict[str, pl.DataFrame]:
+        """What is held, sorted, and then held no more."""
+        if not self.held:
+            return {}
+        rows = pl.concat(self.held)
+        self.held, self.bytes = [], 0
+        parts = rows.partition_by("day", as_dict=True, include_key=False)
+        return {str(day): _in_order(part) for (day,), part in parts.items()}
+
+    def write_days(self, entry: Entry, context: Context) -> None:
+        """One Parquet a day; a day of more than HELD_ROWS is sorted in pieces."""
+        last = self._by_day()
+        spilled = {p.name for p in self.folder.iterdir()} if self.folder.is_dir() else set()
+
+        def write(day: str) -> None:
+            target = entry.path(context.lake, day)
+            waiting = sorted((self.folder / day).glob("*.parquet")) if day in spilled else []
+            pieces = [pl.scan_parquet(p, glob=False) for p in waiting]
+            pieces += [last[day].lazy()] if day in last else []
+            whole = pl.concat(pieces)
+            if len(pieces) == 1:
+                _write(whole.collect(), target)
+            elif int(whole.select(pl.len()).collect().item()) <= HELD_ROWS:
+                _write(_in_order(whole.collect()), target)
+            else:
+                _stream(whole, target)
+
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            list(pool.map(write, sorted(last.keys() | spilled)))
+
+
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """By team or account, and within it as the file has them."""
+    order = next(c for c in ("team", "account", "team_id", "line") if c in rows.columns)
+    return rows.sort(order, maintain_order=True)
+
+
+def _stream(rows: pl.LazyFrame, target: Path) -> None:
+    """As _write, for more rows than should be in memory at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    rows.sink_parquet(
+        partial, compression="zstd", compression_level=1, statistics=False, row_group_size=ROW_GROUP
+    )
+    partial.replace(target)
 
 
 def _write(frame: pl.DataFrame, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    frame.write_parquet(partial, compression="zstd", compression_level=1, statistics=False)
+    frame.write_parquet(
+        partial, compression="zstd", compression_level=1, statistics=False, row_group_size=ROW_GROUP
+    )
     partial.replace(target)
 
 
@@ -285,7 +365,7 @@ def _write_rejects(entry: Entry, rejects: list[pl.DataFrame], context: Context) 
 
 
 def _by_day(family: str, good: pl.DataFrame, zone: str) -> pl.DataFrame:
-    """Rows with the column day (text); charges become one row per business day they cover."""
+    """Rows with the column day; charges become one row per business day they cover."""
     if family == "charges":
         month = pl.col("charge_start").dt.truncate("1mo")
         good = good.with_columns(
@@ -293,9 +373,9 @@ def _by_day(family: str, good: pl.DataFrame, zone: str) -> pl.DataFrame:
             whole_billed=pl.col("billed"),
             whole_effective=pl.col("effective"),
         )
-        return daily_parts(good, zone).with_columns(day=pl.col("usage_on").cast(pl.String))
+        return daily_parts(good, zone).with_columns(day=pl.col("usage_on"))
     if family in DATED:
-        day = on_business_day(pl.col(DATED[family]), zone).cast(pl.String)
+        day = on_business_day(pl.col(DATED[family]), zone)
         return good.with_columns(day=day)
     return good.with_columns(day=pl.lit(UNDATED))
 
@@ -340,13 +420,15 @@ def _newest_on(family: str, good: pl.DataFrame, zone: str) -> str:
 _STATEMENT = ["account", "billing_period", "currency"]
 
 
-def _statements(dated: pl.DataFrame) -> pl.DataFrame:
+def _statements(dated: pl.DataFrame, charges: int) -> pl.DataFrame:
     """Per (account, billing period, currency): rows, sums, and what they hold.
 
     Sums are over whole charges, before they are split into days, so that a check can hold the
     facts against them.
     """
-    whole = dated.unique("line", keep="first", maintain_order=True)
+    whole = dated
+    if dated.height > charges:
+        whole = dated.unique("line", keep="first", maintain_order=True)
     return whole.group_by(_STATEMENT).agg(
         rows=pl.len(),
         has_effective=pl.col("effective").is_not_null().any(),
@@ -385,9 +467,26 @@ def _pseudonymised(good: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def rejects(entry: Entry, lake: Path) -> pl.DataFrame:
-    """line, reason, row of one entry's rejected rows (line 0: the whole file)."""
+    """One entry's rejected rows; of a whole file, line 0 with the money that was read of it."""
+    if entry.whole_file_reason:
+        read = entry.money or ({},)
+        amounts = [[m.get(kind) for m in read] for kind in ("billed", "effective")]
+        billed, effective = (
+            pl.Series(a, dtype=pl.String).str.to_decimal(scale=18) for a in amounts
+        )
+        return pl.DataFrame(
+            {
+                "line": [0] * len(read),
+                "reason": [entry.whole_file_reason] * len(read),
+                "row": [""] * len(read),
+                "currency": [m.get("currency") for m in read],
+                "billed": billed.cast(AMOUNT),
+                "effective": effective.cast(AMOUNT),
+            },
+            schema=REJECTED,
+        )
     path = lake / "rejects" / f"{entry.fingerprint}.parquet"
-    return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema=contracts.REJECTED)
+    return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema=REJECTED)
 
 
 def days_of(entries: Iterable[Entry], family: str) -> dict[date, list[Entry]]:

@@ -18,8 +18,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from pipelines import contracts, lake, landing, reference, rerun, sql_assets, tables, warehouse
 from pipelines import definition as definitions
-from pipelines import lake, landing, reference, rerun, sql_assets, tables, warehouse
 from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
@@ -450,8 +450,9 @@ def account_for(night: Night) -> Outcome:
             schema: dict[str, Any] = dict.fromkeys(tables.FILES.columns, pl.String) | dict.fromkeys(("rows_read", "accepted", "rejected", "superseded", "duplicate"), pl.Int64) | {"loaded_at": pl.Datetime("us", "UTC")}  # fmt: skip
             frame = pl.DataFrame(files, schema=schema)
             _write(con, tables.FILES, frame.sort("file"))
-            _write(con, tables.REJECTS, _rejects(night, entries))
-            _write(con, tables.MONEY, _money(con, entries, book))
+            rejects = _rejects(night, entries)
+            _write(con, tables.REJECTS, rejects.drop("source", "is_charge"))
+            _write(con, tables.MONEY, _money(con, entries, book, rejects))
             breaches: dict[str, int] = {}
             for table in (tables.FILES, tables.MONEY):
                 found = sql_assets.evaluate(con, table.name, table.checks)
@@ -460,17 +461,19 @@ def account_for(night: Night) -> Outcome:
 
 
 def _file_row(entry: Entry, kept: dict[str, int], book: pl.DataFrame) -> dict[str, Any]:
-    good = entry.rows_read - entry.rejected
-    superseded = 0
-    if entry.whole_file_reason or entry.is_copy:
-        accepted = 0
-    elif entry.family in ("requests", "subscriptions"):
-        accepted = kept.get(entry.fingerprint, 0)
+    """Counts that come from different places, so that their sum says something."""
+    superseded = duplicate = 0
+    rejected = entry.rejected
+    if entry.is_copy:
+        accepted, rejected, duplicate = 0, 0, entry.rows_read
     elif entry.family == "charges":
         accepted = charges.accepted_rows(entry, book)
-        superseded = good - accepted
+        superseded = sum(int(s["rows"]) for s in entry.statements) - accepted
     else:
-        accepted = good
+        accepted = good = sum(entry.days.values())
+        if entry.family in ("requests", "subscriptions"):
+            accepted = kept.get(entry.fingerprint, 0)
+        duplicate = good - accepted
     return {
         "file": f"{entry.source}/{entry.name}",
         "source": entry.source,
@@ -482,63 +485,69 @@ def _file_row(entry: Entry, kept: dict[str, int], book: pl.DataFrame) -> dict[st
         "fingerprint": entry.fingerprint,
         "rows_read": entry.rows_read,
         "accepted": accepted,
-        "rejected": entry.rejected,
+        "rejected": rejected,
         "superseded": superseded,
-        "duplicate": entry.rows_read - accepted - entry.rejected - superseded,
+        "duplicate": duplicate,
         "loaded_at": entry.recorded_at,
     }
 
 
 def _rejects(night: Night, entries: list[Entry]) -> pl.DataFrame:
-    schema: dict[str, Any] = {
-        "file": pl.String,
-        "line": pl.Int64,
-        "reason": pl.String,
-        "row": pl.String,
-    }
-    frames = [pl.DataFrame(schema=schema)]
+    schema: dict[str, Any] = {"source": pl.String, "is_charge": pl.Boolean, "file": pl.String}
+    frames = [pl.DataFrame(schema=schema | contracts.REJECTED)]
     for entry in entries:
         if not entry.is_copy and (entry.rejected or entry.whole_file_reason):
             found = lake.rejects(entry, night.settings.lake)
-            frames.append(
-                found.select(pl.lit(f"{entry.source}/{entry.name}").alias("file"), pl.all())
-            )
-    return pl.concat(frames).sort("file", "line", "reason")
+            origin = (entry.source, entry.family == "charges", f"{entry.source}/{entry.name}")
+            named = [pl.lit(v).alias(n) for n, v in zip(schema, origin, strict=True)]
+            frames.append(found.select(*named, *contracts.REJECTED))
+    return pl.concat(frames).sort("file", "line", "reason", "currency")
 
 
 def _money(
-    con: duckdb.DuckDBPyConnection, entries: list[Entry], book: pl.DataFrame
+    con: duckdb.DuckDBPyConnection,
+    entries: list[Entry],
+    book: pl.DataFrame,
+    rejects: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Sums of the statements that count, beside those of fact.charge_days, per source."""
+    """Amounts of all charge rows as they were read, beside what became of them, per source."""
     current = {tuple(r) for r in book.select(*charges.STATEMENT, "snapshot").rows()}
-    rows = [
-        (e.source, s["currency"], Decimal(s["billed"]), Decimal(s["effective"]))
-        for e in entries
-        if e.family == "charges" and not e.is_copy
-        for s in e.statements
-        if (e.source, s["account"], s["billing_period"], e.snapshot) in current
+    counted = [e for e in entries if e.family == "charges" and not e.is_copy]
+    read = [
+        (e.source, m["currency"], Decimal(m["billed"]), Decimal(m["effective"]))
+        for e in counted
+        for m in e.money
     ]
-    schema: dict[str, Any] = {
-        "source": pl.String, "currency": pl.String, "billed_in": charges.AMOUNT,
-        "effective_in": charges.AMOUNT,
-    }  # fmt: skip
-    incoming = pl.DataFrame(rows, schema=schema, orient="row")
-    incoming = incoming.group_by("source", "currency").agg(
-        pl.col("billed_in", "effective_in").sum()
-    )
+    replaced = [
+        (e.source, s["currency"], Decimal(s["billed"]), Decimal(s["effective"]))
+        for e in counted
+        for s in e.statements
+        if (e.source, s["account"], s["billing_period"], e.snapshot) not in current
+    ]
     booked = warehouse.frame(
-        con,
-        "select source, currency, sum(billed) as billed, sum(effective) as effective "
-        "from fact.charge_days group by all",
+        con, "select source, currency, billed, effective from fact.charge_days"
     )
-    joined = incoming.join(booked, on=["source", "currency"], how="full", coalesce=True)
-    zero = pl.lit(0, charges.AMOUNT)
-    amounts = ["billed_in", "billed", "effective_in", "effective"]
-    return joined.select(
-        "source",
-        "currency",
-        *(pl.col(a).cast(charges.AMOUNT).fill_null(zero) for a in amounts),
-    ).sort("source", "currency")
+    schema: dict[str, Any] = {
+        "source": pl.String, "currency": pl.String, "billed": charges.AMOUNT,
+        "effective": charges.AMOUNT,
+    }  # fmt: skip
+    refused = rejects.filter("is_charge").with_columns(
+        pl.col("currency").str.to_uppercase().fill_null("")
+    )
+    parts = {
+        "_in": pl.DataFrame(read, schema=schema, orient="row"),
+        "": booked.select(pl.col(n).cast(t) for n, t in schema.items()),
+        "_rejected": refused.select(*schema),
+        "_superseded": pl.DataFrame(replaced, schema=schema, orient="row"),
+    }
+    long = pl.concat(f.with_columns(part=pl.lit(name)) for name, f in parts.items())
+    amounts = [
+        pl.col(kind).filter(pl.col("part") == name).sum().alias(f"{kind}{name}")
+        for kind in ("billed", "effective")
+        for name in parts
+    ]
+    sums = long.group_by("source", "currency").agg(amounts).sort("source", "currency")
+    return sums.filter(pl.any_horizontal(pl.exclude("source", "currency") != 0))
 
 
 def check_facts(night: Night, table: Table) -> Outcome:

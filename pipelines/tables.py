@@ -283,12 +283,15 @@ FILES = Table(
 REJECTS = Table(
     "ops.rejects",
     "Rows that the metric can't use, each with its reason.",
-    "file, line, reason",
+    "file, line, reason, currency",
     {
         "file": "Source and name of the file.",
         "line": "Line or row number in it, 0 for the whole file.",
         "reason": "Why.",
         "row": "The row as it stood, as JSON text.",
+        "currency": "Currency of a charge, where it can be read; a whole file has a row for each.",
+        "billed": "BilledCost of a charge, where it can be read.",
+        "effective": "EffectiveCost of a charge, where it can be read.",
     },
 )
 UNALLOCATED_CREDITS = Table(
@@ -325,21 +328,27 @@ UNMAPPED_SERVICES = Table(
 )
 MONEY = Table(
     "ops.money",
-    "Money in the accepted charge rows against money in the facts, to the last digit.",
+    "Money in the charge files as they were read, and what became of it, to the last digit.",
     "source, currency",
     {
         "source": "Landing source.",
-        "currency": "Currency.",
-        "billed_in": "Sum of BilledCost of the rows that count.",
+        "currency": "Currency, '' where a row names none.",
+        "billed_in": "Sum of BilledCost of every row read in which it is a number.",
         "billed": "Sum of billed in fact.charge_days.",
-        "effective_in": "Sum of EffectiveCost of the rows that count.",
+        "billed_rejected": "Sum of billed in ops.rejects.",
+        "billed_superseded": "Of statements that a newer snapshot replaced.",
+        "effective_in": "Sum of EffectiveCost of every row read in which it is a number.",
         "effective": "Sum of effective in fact.charge_days.",
+        "effective_rejected": "Sum of effective in ops.rejects.",
+        "effective_superseded": "Of statements that a newer snapshot replaced.",
     },
     (
         _stop(
-            "money in is money in the facts, exactly",
-            "billed_in = billed and effective_in = effective",
+            "money in is money in the facts, rejected or superseded, exactly",
+            "billed_in = billed + billed_rejected + billed_superseded "
+            "and effective_in = effective + effective_rejected + effective_superseded",
         ),
+        _warn("no money was rejected", "billed_rejected = 0 and effective_rejected = 0"),
     ),
 )
 BUILT_DAYS = Table(

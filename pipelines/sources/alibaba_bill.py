@@ -93,11 +93,7 @@ def read(path: Path, options: Options) -> Iterator[Chunk]:
     """Canonical charge rows; the bill's days are UTC+8 whatever the source declares."""
     wanted = list(dict.fromkeys([n for _, *names in BILL.values() for n in names]))
     for raw, broken in pieces(path, [*wanted, *OTHERS], rows_in=_items, is_exact=True):
-        has_day = column_of(raw, "BillingDate").is_not_null()
-        monthly = raw.filter(~has_day)
-        reason = pl.Series("reason", [_MONTHLY] * monthly.height, dtype=pl.String)
-        broken = pl.concat([broken, broken_rows(monthly, reason)])
-        chunk = convert(raw.filter(has_day), broken, BILL, ZONE)
+        chunk = convert(raw, broken, BILL, ZONE)
         rows = chunk.rows.with_columns(_derived(chunk.raw)).with_columns(
             _ABSENT,
             provider=pl.lit("Alibaba Cloud"),
@@ -106,11 +102,15 @@ def read(path: Path, options: Options) -> Iterator[Chunk]:
             effective=pl.col("billed") - pl.col("voucher").fill_null(pl.lit(0, AMOUNT)),
             currency=pl.col("currency").str.to_uppercase(),
         )
+        has_day = rows["charge_start"].is_not_null()
+        monthly, of_month = chunk.raw.filter(~has_day), rows.filter(~has_day)
+        reason = pl.Series("reason", [_MONTHLY] * monthly.height, dtype=pl.String)
+        rows, kept = rows.filter(has_day), chunk.raw.filter(has_day)
         yield Chunk(
             rows=rows.drop("voucher", "period"),
-            raw=chunk.raw,
-            broken=chunk.broken,
-            warnings=(*chunk.warnings, *_warnings(rows, chunk.raw)),
+            raw=kept,
+            broken=pl.concat([chunk.broken, broken_rows(monthly, reason, of_month)]),
+            warnings=(*chunk.warnings, *_warnings(rows, kept)),
         )
 
 

@@ -32,12 +32,12 @@ import polars as pl
 
 from pipelines.sources.base import (
     AMOUNT,
-    BROKEN_SCHEMA,
     UTC_MICROSECONDS,
     Chunk,
     Format,
     Mapping,
     Options,
+    broken_of,
 )
 from pipelines.sources.tables import columns_of, pieces
 
@@ -115,7 +115,7 @@ def read(path: Path, options: Options) -> Iterator[Chunk]:
         yield Chunk(
             rows=pl.DataFrame(rows, schema=_ROW),
             raw=raw.select("line", "id", "type", "created", "data"),
-            broken=pl.concat([broken, pl.DataFrame(others, schema=BROKEN_SCHEMA, orient="row")]),
+            broken=pl.concat([broken, broken_of(others)]),
             warnings=tuple(_warnings(raw)),
         )
 

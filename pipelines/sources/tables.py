@@ -27,12 +27,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.sources.base import BROKEN_SCHEMA, CHUNK_ROWS, MAX_LINE_BYTES, UnreadableFile
+from pipelines.sources.base import (
+    BROKEN_SCHEMA,
+    CHUNK_ROWS,
+    MAX_LINE_BYTES,
+    UnreadableFile,
+    broken_of,
+)
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
 _BLOCK = 32 << 20
+_SCAN = 1 << 20  # fits a processor's cache
 _HEAD = 65_536
 _JSON_LIMIT = 256 << 20
 _QUOTED_LINES = 1_000  # a quoted field of more lines is an open quote
@@ -212,22 +219,33 @@ def _plain(value: Any) -> str | None:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """(number of the first line, lines) in blocks of whole lines."""
+def _blocks(path: Path, size: int) -> Iterator[tuple[int, int, bytes]]:
+    """(number of the first line, count of line ends, bytes) in blocks of whole lines.
+
+    Raises UnreadableFile at a line that is too long to be a row.
+    """
     with open_bytes(path) as handle:
-        number, rest, first = 1, b"", True
-        while block := handle.read(_BLOCK):
-            if first:
-                block, first = block.removeprefix(_BOM), False
-            lines = (rest + block).split(b"\n")
-            rest = lines.pop()
-            if lines:
-                yield number, lines
-                number += len(lines)
-            if len(rest) > MAX_LINE_BYTES:
-                raise _over_long(number)
-        if rest:
-            yield number, [rest]
+        number, block = 1, handle.read(size).removeprefix(_BOM)
+        while block:
+            if not block.endswith(b"\n"):
+                block += handle.readline(MAX_LINE_BYTES + 1)
+            _refuse_over_long(block, number)
+            breaks = block.count(b"\n")
+            yield number, breaks, block
+            number += breaks
+            block = handle.read(size)
+
+
+def _refuse_over_long(whole: bytes, number: int) -> None:
+    """Stride from line end to line end; a stride that meets none is an over-long line."""
+    at = 0
+    while at < len(whole):
+        end = whole.rfind(b"\n", at, at + MAX_LINE_BYTES + 1)
+        if end < 0 and len(whole) - at <= MAX_LINE_BYTES:
+            return  # the last line has no end
+        if end < 0:
+            raise _over_long(number + whole.count(b"\n", 0, at))
+        at = end + 1
 
 
 def _over_long(line: int) -> UnreadableFile:
@@ -240,29 +258,29 @@ def _jsonl(
     path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool
 ) -> Iterator[Piece]:
     last = 0
-    for start, lines in _lines(path):
-        numbered = [(start + i, s) for i, line in enumerate(lines) if (s := line.strip())]
-        if any(len(line) > MAX_LINE_BYTES for _, line in numbered):
-            raise _over_long(next(n for n, line in numbered if len(line) > MAX_LINE_BYTES))
-        fast = None if rows_in or is_exact else _json_rows(numbered, wanted)
+    for start, breaks, block in _blocks(path, _BLOCK):
+        count = breaks + (not block.endswith(b"\n"))
+        fast = None if rows_in or is_exact else _json_rows(start, count, block, wanted)
         if fast is not None:
             yield fast
             continue
+        lines = enumerate(block.split(b"\n"), start)
+        numbered = [(n, stripped) for n, line in lines if (stripped := line.strip())]
         # One block's rows are numbered on from the last one's, so that no two share a line.
         rows, broken, last = _rows(_parsed(numbered), wanted, rows_in, last)
-        yield _frame(rows, wanted), _broken(broken)
+        yield _frame(rows, wanted), broken_of(broken)
 
 
-def _json_rows(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece | None:
+def _json_rows(start: int, count: int, block: bytes, wanted: Sequence[str]) -> Piece | None:
+    """A block in which every line is an object, by polars; None when one is not."""
     try:
-        text = b"\n".join(line for _, line in numbered)
-        frame = pl.read_ndjson(text, schema=dict.fromkeys(wanted, pl.String))
+        frame = pl.read_ndjson(block, schema=dict.fromkeys(wanted, pl.String))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    if frame.height != len(numbered):
+    if frame.height != count:  # blank lines
         return None
-    lines = pl.Series("line", [number for number, _ in numbered], dtype=pl.Int64)
-    return frame.insert_column(0, lines), _no_broken()
+    lines = pl.int_range(start, start + count, dtype=pl.Int64, eager=True)
+    return frame.insert_column(0, lines.alias("line")), _no_broken()
 
 
 def _parsed(numbered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any, str]]:
@@ -316,7 +334,7 @@ def _json(path: Path, wanted: Sequence[str], rows_in: RowsIn | None) -> Iterator
     for at in range(0, len(items), CHUNK_ROWS):
         numbered = ((n, item, "") for n, item in enumerate(items[at : at + CHUNK_ROWS], at + 1))
         rows, broken, last = _rows(numbered, wanted, rows_in, last)
-        yield _frame(rows, wanted), _broken(broken)
+        yield _frame(rows, wanted), broken_of(broken)
 
 
 def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
@@ -342,36 +360,28 @@ def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
 
 
 def _is_regular(path: Path, commas: int) -> bool:
-    """Whether no line is empty or has fewer commas than the header.
+    """Whether every line has the header's commas and an even number of quotes.
 
-    Polars fills such rows up silently. A quoted line break makes a file irregular too; then it
-    is read row by row, which costs only time. Raises UnreadableFile at an over-long line.
+    Polars fills shorter rows up silently, and reads on from an open quote. A quoted line break
+    makes a file irregular too; then it is read row by row, which costs only time. Raises
+    UnreadableFile at an over-long line.
     """
     is_regular = True
-    with open_bytes(path) as handle:
-        line, rest = 1, b""
-        while block := handle.read(_BLOCK):
-            block = rest + block
-            cut = block.rfind(b"\n") + 1
-            whole, rest = block[:cut], block[cut:]
-            breaks = whole.count(b"\n")
-            if len(rest) > MAX_LINE_BYTES:
-                raise _over_long(line + breaks)
-            is_regular = (not whole or _lines_are_full(whole, commas, line)) and is_regular
-            line += breaks
-    return is_regular and (not rest or _lines_are_full(rest + b"\n", commas, line))
+    for _, _, block in _blocks(path, _SCAN):
+        is_regular = is_regular and _lines_are_full(block, commas)
+    return is_regular
 
 
-def _lines_are_full(text: bytes, commas: int, line: int) -> bool:
+def _lines_are_full(text: bytes, commas: int) -> bool:
     data = np.frombuffer(text, dtype=np.uint8)
     ends = np.flatnonzero(data == 10)
-    lengths = np.diff(ends, prepend=-1)
-    if lengths.max() > MAX_LINE_BYTES:
-        raise _over_long(line + int(lengths.argmax()))
+    starts = np.concatenate(([0], ends[ends < len(data) - 1] + 1))
+    if b'"' in text and np.bitwise_xor.reduceat((data == 34).view(np.uint8), starts).any():
+        return False
     if commas == 0:
-        return bool(lengths.min() > 1)
-    seen = np.searchsorted(np.flatnonzero(data == 44), ends)
-    return bool(np.diff(seen, prepend=0).min() >= commas)
+        return bool(np.diff(starts, append=len(data) + 1).min() > 1)
+    seen = np.add.reduceat((data == 44).view(np.uint8), starts, dtype=np.uint32)
+    return bool(seen.min() >= commas)
 
 
 def _csv_fast(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
@@ -405,9 +415,9 @@ def _csv_row_by_row(path: Path, wanted: Sequence[str], skip: int) -> Iterator[Pi
             else:
                 rows.append({"line": line, **_texts(dict(zip(header, row, strict=True)), wanted)})
             if len(rows) + len(broken) >= CHUNK_ROWS:
-                yield _frame(rows, wanted), _broken(broken)
+                yield _frame(rows, wanted), broken_of(broken)
                 rows, broken = [], []
-        yield _frame(rows, wanted), _broken(broken)
+        yield _frame(rows, wanted), broken_of(broken)
 
 
 def _csv_rows(text: Iterable[str]) -> Iterator[tuple[list[str], str, str]]:
@@ -466,10 +476,6 @@ def _as_text(value: Any) -> str | None:
 def _valid(text: str) -> str:
     """Text without the halves of characters that JSON's escapes can write."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _broken(rows: list[tuple[int, str, str]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=BROKEN_SCHEMA, orient="row")
 
 
 def _no_broken() -> pl.DataFrame:
