@@ -149,12 +149,44 @@ def nightly(as_of: date | None, known_at: datetime | None) -> None:
     from pipelines import nightly as job
     from pipelines import progress, settings
 
-    with progress.shown() as show:
-        done = job.run(settings.from_environment(), as_of, known_at, show)
+    places = settings.from_environment()
+    with job.told(places), progress.shown() as show:
+        done = job.run(places, as_of, known_at, show)
     click.echo(job.sentence(done))
 
 
 @cli.command()
+@cli.command()
+def overdue() -> None:
+    """Tell someone when the newest print is older than 36 hours: a line for cron."""
+    from pipelines import alerts, settings
+    from pipelines.night import utc_now
+
+    places = settings.from_environment()
+    alarm = alerts.overdue(places, utc_now())
+    if alarm is None:
+        click.echo(f"Published {alerts.last_published(places):%Y-%m-%d %H:%M} UTC: in time.")
+        return
+    raise CheckFailed(" ".join([alarm.text, *alerts.tell(places, alarm)]))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--kind", type=click.Choice(["team", "member"]), help="When the name is both.")
+def forget(name: str, kind: str | None) -> None:
+    """Remove a team or member from landing, lake and facts, and publish without them."""
+    from pipelines import forgetting, nightly, progress, settings
+    from pipelines.night import utc_now
+
+    places = settings.from_environment()
+    chosen = kind or forgetting.kind_of_name(places, name)
+    click.echo(forgetting.forget(places, name, chosen, utc_now()).text())
+    with nightly.told(places), progress.shown() as show:
+        done = nightly.run(places, None, None, show)
+    forgetting.remove_earlier_versions(places)
+    click.echo(nightly.sentence(done))
+
+
 @click.option("--horizon", type=int, help="Days since T0; default: the definition's.")
 @click.option("--by", "by", help="Break down by this column.")
 @click.option("--definition", type=click.Path(path_type=Path), help="Another definition file.")

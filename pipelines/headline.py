@@ -4,11 +4,12 @@ Belongs here: reading metric.headline and what stands beside it. Does not belong
 estimate (sql/metric).
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipelines import definition as definitions
-from pipelines import landing, rerun, warehouse
+from pipelines import alerts, landing, rerun, warehouse
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
@@ -47,7 +48,8 @@ def read(
         "itt": {k: row[f"itt_{k}"] for k in _SHARES},
         "naive": dict(naive),
         "published_at": run[0] if run else None,
-        "stale": _is_stale(places, {r[0] for r in known}),
+        "stale": _is_stale(places, {r[0] for r in known})
+        or alerts.is_overdue(run[0] if run else None, datetime.now(UTC)),
         "known_at": row["known_at"],
         "link_coverage": {
             "linked_share": coverage["linked_share"],
@@ -111,7 +113,8 @@ def text(answer: dict[str, Any]) -> str:
         f"  {answer['moved']} of {answer['teams']} teams so far, {answer['at_risk']} at risk at "
         f"day {h}; Kaplan-Meier, definition {answer['definition']}",
         f"  as of {answer['as_of']}, decided up to {answer['data_complete_on']}"
-        + (" (STALE: landing holds newer files)" if answer["stale"] else ""),
+        + f", published {answer['published_at']:%Y-%m-%d %H:%M} UTC"
+        + (" (STALE: older than 36 hours, or landing holds newer files)" if answer["stale"] else ""),
         f"  mature cohorts only: {_share(answer['mature'])}, n = {answer['mature']['teams']}",
         f"  of all paying teams (ITT): {_share(answer['itt'])}, n = {answer['itt']['teams']}",
     ]

@@ -77,6 +77,8 @@ class Entry:
     rejected_money: tuple[dict[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     is_copy: bool = False
+    is_expired: bool = False  # its rows are no longer kept
+    is_frozen: bool = False  # and facts were made of them, which stay as they are
 
     def path(self, lake: Path, day: str) -> Path:
         return lake / self.family / f"day={day}" / f"{self.fingerprint}.parquet"
@@ -113,8 +115,11 @@ def load(files: Iterable[LandingFile], context: Context, progress: Progress) -> 
     for; the kept one is the first recorded, ties by name.
     """
     ordered = sorted(files, key=lambda f: (f.recorded_at, f.source, f.name))
-    chosen = [_choose(file) for file in ordered]
-    marks = [fingerprint(f, form, context) for f, (form, _) in zip(ordered, chosen, strict=True)]
+    chosen = [(None, "") if file.expired else _choose(file) for file in ordered]
+    marks = [
+        f.expired or fingerprint(f, form, context)
+        for f, (form, _) in zip(ordered, chosen, strict=True)
+    ]
     first_of = {mark: at for at, mark in reversed(list(enumerate(marks)))}
     todo = [at for at in first_of.values() if not _catalog(context.lake, marks[at]).is_file()]
     # Small files are one thread's work; the frames of big ones use all cores by themselves.
@@ -126,7 +131,31 @@ def load(files: Iterable[LandingFile], context: Context, progress: Progress) -> 
     for at, (file, mark) in enumerate(zip(ordered, marks, strict=True)):
         entry = _from_json(_catalog(context.lake, mark), file)
         entries.append(replace(entry, is_copy=first_of[mark] != at))
-    return entries
+    frozen = frozen_days(entries, "charges")
+    return [_refused(e) if _is_too_late(e, frozen) else e for e in entries]
+
+
+def frozen_days(entries: Iterable[Entry], family: str) -> frozenset[date]:
+    """Days whose facts stay as they are, because rows that they were made of are gone."""
+    return frozenset(
+        date.fromisoformat(day)
+        for e in entries
+        if e.family == family and e.is_frozen
+        for day in e.days
+    )
+
+
+def _is_too_late(entry: Entry, frozen: frozenset[date]) -> bool:
+    dated = entry.family == "charges" and not entry.is_expired
+    return dated and any(date.fromisoformat(day) in frozen for day in entry.days)
+
+
+def _refused(entry: Entry) -> Entry:
+    """A bill that restates days whose other rows are gone can't be added up any more."""
+    reason = "it bills days whose earlier bills are no longer kept (CLOUDBOUND_KEEP_DAYS)"
+    return replace(
+        entry, whole_file_reason=reason, rejected=entry.rows_read, statements=(), days={}
+    )
 
 
 def _catalog(lake: Path, mark: str) -> Path:
@@ -191,6 +220,7 @@ def _choose(file: LandingFile) -> tuple[Format | None, str]:
 def _from_json(catalog: Path, file: LandingFile) -> Entry:
     stored = json.loads(catalog.read_text("utf-8"))
     stored |= {"name": file.name, "snapshot": file.snapshot}
+    stored |= {"is_expired": bool(file.expired), "is_frozen": file.is_frozen}
     return _entry_of(stored | {"recorded_at": file.recorded_at.isoformat()})
 
 
@@ -456,14 +486,28 @@ def _pseudonymised(good: pl.DataFrame, key: str) -> pl.DataFrame:
     if "member" not in good.columns:
         return good
     names = good["member"].drop_nulls().unique()
-    secret = [n for n in names if key or "@" in n]
-    hashes = {
-        n: "m-" + hashlib.blake2b(n.encode(), key=key.encode()[:64], digest_size=10).hexdigest()
-        for n in secret
-    }
+    hashes = {n: hashed for n in names if (hashed := pseudonym(n, key)) != n}
     if not hashes:
         return good
     return good.with_columns(pl.col("member").replace(hashes))
+
+
+def pseudonym(member: str, key: str) -> str:
+    """What a member is called from the lake on."""
+    if not key and "@" not in member:
+        return member
+    hashed = hashlib.blake2b(member.encode(), key=key.encode()[:64], digest_size=10)
+    return f"m-{hashed.hexdigest()}"
+
+
+def remove(entry: Entry, lake: Path, keep_catalog: bool = False) -> None:
+    """Delete an entry's rows and rejects, and (unless told otherwise) that it was ever there."""
+    for day in entry.days:
+        entry.path(lake, day).unlink(missing_ok=True)
+    (lake / "rejects" / f"{entry.fingerprint}.parquet").unlink(missing_ok=True)
+    if not keep_catalog:
+        _ids_path(entry, lake).unlink(missing_ok=True)
+        _catalog(lake, entry.fingerprint).unlink(missing_ok=True)
 
 
 def rejects(entry: Entry, lake: Path) -> pl.DataFrame:
@@ -493,7 +537,7 @@ def days_of(entries: Iterable[Entry], family: str) -> dict[date, list[Entry]]:
     """Business day -> entries with rows of the family on it, sorted by fingerprint."""
     found: dict[date, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda e: e.fingerprint):
-        if entry.family == family and not entry.is_copy:
+        if entry.family == family and not entry.is_copy and not entry.is_expired:
             for day in entry.days:
                 if day != UNDATED:
                     found[date.fromisoformat(day)].append(entry)

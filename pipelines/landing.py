@@ -27,7 +27,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class LandingFile:
-    """One delivered file: where it lies, what it is, when it was recorded."""
+    """One delivered file: where it lies, what it is, when it was recorded.
+
+    expired is the lake's name of a file that is no longer kept (retention.py), else ''; it is
+    frozen when facts were made of it.
+    """
 
     source: str
     name: str
@@ -36,6 +40,8 @@ class LandingFile:
     recorded_at: datetime
     format: str
     timezone: str
+    expired: str = ""
+    is_frozen: bool = False
     refused: str = ""  # why the file is not even opened
 
     @property
@@ -161,6 +167,9 @@ def scan(landing: Path, now: datetime) -> list[LandingFile]:
                 fresh.append(row)
             found.append(_file(folder, row))
         _append(folder, fresh)
+        here = {file.name for file in found if file.source == folder.name}
+        gone = [r for r in known.values() if r.get("expired") and r["file"] not in here]
+        found += [_file(folder, row) for row in gone]
     return found
 
 
@@ -191,7 +200,44 @@ def _file(folder: Path, row: dict[str, str]) -> LandingFile:
         recorded_at=_utc(row["recorded_at"]),
         format=row.get("format") or "auto",
         timezone=row.get("timezone") or "UTC",
+        expired=row.get("expired") or "",
+        is_frozen=row.get("frozen") == "yes",
     )
+
+
+def rewrite(file: LandingFile, content: Path | None, form: str) -> None:
+    """Put other bytes in a file's place (None: none), recorded when the file was.
+
+    The one exception to "landing never changes a file": somebody asked to be forgotten.
+    """
+    folder = file.path.parents[file.name.count("/")]
+    if content is None:
+        file.path.unlink()
+    else:
+        row = _entry(file.name, sha256_of(content), file.recorded_at, form, "UTC")
+        _append(folder, [row])
+        content.replace(file.path)
+    _keep(folder, [r for r in _manifest(folder) if (r["file"], r["sha256"]) != _key(file)])
+
+
+def expire(file: LandingFile, fingerprint: str, is_frozen: bool) -> None:
+    """Delete a file's bytes; the manifest goes on knowing it by its name in the lake."""
+    folder = file.path.parents[file.name.count("/")]
+    mark = {"expired": fingerprint, "frozen": "yes" if is_frozen else "no"}
+    rows = _manifest(folder)
+    _keep(folder, [r | mark if (r["file"], r["sha256"]) == _key(file) else r for r in rows])
+    file.path.unlink(missing_ok=True)
+
+
+def _key(file: LandingFile) -> tuple[str, str]:
+    return file.name, file.sha256
+
+
+def _keep(folder: Path, rows: list[dict[str, str]]) -> None:
+    """The manifest holds exactly these rows afterwards."""
+    partial = folder / f".{MANIFEST}.partial"
+    partial.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    partial.replace(folder / MANIFEST)
 
 
 def ingest(

@@ -151,8 +151,12 @@ def _reason(result: dg.ExecuteInProcessResult) -> Exception:
         deepest = deepest.cause
     message = deepest.message.strip() if deepest else "the run failed"
     step = failed.step_key if failed else "nightly"
+    published = any(
+        e.is_step_success and e.step_key == "published__cloudbound" for e in result.all_events
+    )
+    done = "The new file is published, but" if published else "Nothing was published:"
     return CheckFailed(
-        f"Nothing was published: the step {step} failed ({message}); "
+        f"{done} the step {step} failed ({message}); "
         f"the whole story is in run {result.run_id} of the Dagster UI."
     )
 

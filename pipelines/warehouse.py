@@ -81,6 +81,16 @@ def published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         con.close()
 
 
+def state(path: Path) -> str:
+    """open, held (another process writes it) or broken: what a look at a DuckDB file finds."""
+    try:
+        with duckdb.connect(str(path), read_only=True) as con:
+            con.execute("select count(*) from information_schema.columns").fetchall()
+    except duckdb.Error as error:
+        return "held" if "set lock" in str(error) else "broken"
+    return "open"
+
+
 @contextmanager
 def scratch(**frames: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory session that sees the given frames as tables."""
@@ -236,7 +246,7 @@ def publish(build_file: Path, target: Path) -> None:
     """
     versions = target.parent / "published"
     versions.mkdir(exist_ok=True)
-    _remove_old(versions, keep=target)
+    remove_earlier(target, _GRACE_SECONDS)
     newest = max((int(p.name) for p in versions.iterdir() if p.name.isdigit()), default=0)
     version = versions / f"{newest + 1:06d}" / target.name
     version.parent.mkdir()
@@ -250,16 +260,34 @@ def publish(build_file: Path, target: Path) -> None:
     _to_disk(target.parent)
 
 
-def _remove_old(versions: Path, keep: Path) -> None:
-    """Delete versions that were replaced more than a minute ago, and those of nights that died."""
-    current = keep.resolve().parent
-    for other in versions.iterdir():
-        if (
-            other.is_dir()
-            and other != current
-            and other.stat().st_mtime < time.time() - _GRACE_SECONDS
-        ):
+def remove_earlier(target: Path, older_than_seconds: float = 0) -> None:
+    """Delete every version but the published one, if it is older than that."""
+    current = target.resolve().parent
+    for other in (target.parent / "published").iterdir():
+        age = time.time() - other.stat().st_mtime
+        if other.is_dir() and other != current and age >= older_than_seconds:
             shutil.rmtree(other)
+
+
+def compact(build_file: Path) -> None:
+    """Write the build file anew: what was deleted leaves nothing behind in free blocks.
+
+    Macros are left out: every night makes its own.
+    """
+    partial = build_file.with_name(f".{build_file.name}.partial")
+    partial.unlink(missing_ok=True)
+    with build(build_file) as con:
+        for name, kind in con.execute(
+            "select function_name, case function_type when 'table_macro' then 'macro table' "
+            "else 'macro' end from duckdb_functions() where not internal"
+        ).fetchall():
+            con.execute(f"drop {kind} if exists {name}")
+        con.execute(
+            f"attach {_literal(str(partial))} as fresh (storage_version '{STORAGE_VERSION}')"
+        )
+        con.execute(f'copy from database "{build_file.stem}" to fresh')
+        con.execute("detach fresh")
+    os.replace(partial, build_file)
 
 
 def _to_disk(path: Path) -> None:

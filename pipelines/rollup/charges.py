@@ -63,6 +63,7 @@ def ledger(entries: Iterable[Entry], lake: Path) -> Ledger:
     """Decide re-statements, the cost basis and credits over all visible charge files."""
     chosen = [e for e in entries if e.family == "charges" and not e.is_copy]
     statements = winning_statements(chosen)
+    chosen = [e for e in chosen if not e.is_expired]
     credits = _credits(chosen, lake, statements)
     if credits.height == 0:
         return Ledger(
