@@ -76,17 +76,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @click.option("--teams", default=2000, show_default=True, type=click.IntRange(min=1))
 @click.option("--days", default=365, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=7, show_default=True, type=int)
-def demo(teams: int, days: int, seed: int) -> None:
+@json_option
+def demo(teams: int, days: int, seed: int, as_json: bool) -> None:
     """Simulate a world, run the night, print the number beside the planted truth."""
-    from pipelines import demonstration, headline, nightly, progress, settings
+    from pipelines import demonstration, headline, nightly, progress, settings, to_json
 
     places = settings.from_environment()
     with progress.shown() as show:
         demonstration.simulate_landing(places, teams, days, seed, show)
         done = nightly.run(places, None, None, show)
+    found, planted = headline.read(places, None, None), demonstration.truth(places)
+    if as_json:
+        click.echo(to_json.dumps(found | {"planted": planted, "warnings": done.warnings}))
+        return
     click.echo(nightly.sentence(done))
-    click.echo(headline.text(headline.read(places, None, None)))
-    click.echo(demonstration.truth(places))
+    click.echo(headline.text(found))
+    click.echo(demonstration.text(planted))
 
 
 @cli.command()
@@ -100,13 +105,15 @@ def demo(teams: int, days: int, seed: int) -> None:
 @click.option("--intent", type=float, help="How strongly intent drives plan and cloud alike.")
 @click.option("--world", default="healthy", show_default=True, help="Preset.")
 @click.option("--force", is_flag=True, help="Replace a folder that the simulator wrote.")
-def simulate(out: Path, **options: Any) -> None:
+@json_option
+def simulate(out: Path, as_json: bool, **options: Any) -> None:
     """Write a planted world as landing files, and its truth beside them."""
-    from pipelines import demonstration, progress
+    from pipelines import demonstration, progress, to_json
 
     with progress.shown() as show:
-        summary = demonstration.simulate(out, show, **options)
-    click.echo(summary)
+        wrote = demonstration.simulate(out, show, **options)
+    said = "Wrote {teams:,} teams and {request_rows:,} request rows to {out}.".format(**wrote)
+    click.echo(to_json.dumps(wrote) if as_json else said)
 
 
 @cli.command()
@@ -144,18 +151,20 @@ def ingest(
 @cli.command()
 @click.option("--as-of", callback=_day, help="Data clock A (exclusive); default: newest data.")
 @click.option("--known-at", callback=_moment, help="Knowledge clock K; default: everything.")
-def nightly(as_of: date | None, known_at: datetime | None) -> None:
+@json_option
+def nightly(as_of: date | None, known_at: datetime | None, as_json: bool) -> None:
     """Run the nightly job in this process and publish."""
+    from dataclasses import asdict
+
     from pipelines import nightly as job
-    from pipelines import progress, settings
+    from pipelines import progress, settings, to_json
 
     places = settings.from_environment()
     with job.told(places), progress.shown() as show:
         done = job.run(places, as_of, known_at, show)
-    click.echo(job.sentence(done))
+    click.echo(to_json.dumps(asdict(done)) if as_json else job.sentence(done))
 
 
-@cli.command()
 @cli.command()
 def overdue() -> None:
     """Tell someone when the newest print is older than 36 hours: a line for cron."""
@@ -187,6 +196,7 @@ def forget(name: str, kind: str | None) -> None:
     click.echo(nightly.sentence(done))
 
 
+@cli.command()
 @click.option("--horizon", type=int, help="Days since T0; default: the definition's.")
 @click.option("--by", "by", help="Break down by this column.")
 @click.option("--definition", type=click.Path(path_type=Path), help="Another definition file.")
@@ -269,6 +279,38 @@ def report(out: Path | None, lang: str) -> None:
     target = out or places.report
     write(places, target, lang)
     click.echo(f"Wrote {target}.")
+
+
+@cli.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Look at the machine and every part of the data folder, and say what is wrong."""
+    from pipelines import doctor as doctors
+    from pipelines import to_json
+
+    found = doctors.examine()
+    if as_json:
+        click.echo(to_json.dumps(doctors.as_rows(found)))
+    else:
+        colours = {"ok": "green", "warn": "yellow", "wrong": "red"}
+        for finding in found:
+            status = click.style(f"{finding.status:<5}", fg=colours[finding.status])
+            click.echo(f"{status}  {finding.part:<9}  {finding.said}")
+    sys.exit(DONE if doctors.is_well(found) else CHECK_FAILED)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands and options in SHELL.
+
+    For bash: eval "$(cloudbound completion bash)", in ~/.bashrc for good.
+    """
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None  # click.Choice has checked it
+    click.echo(made(cli, {}, "cloudbound", "_CLOUDBOUND_COMPLETE").source())
 
 
 @cli.command("open")

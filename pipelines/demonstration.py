@@ -19,14 +19,14 @@ from pipelines.simulate import world as worlds
 MARKER = ".simulated.json"
 
 
-def simulate(out: Path, show: Progress, **options: Any) -> str:
-    """Write a world; the sentence that says what it holds. Raises UsageError for bad input."""
+def simulate(out: Path, show: Progress, **options: Any) -> dict[str, Any]:
+    """Write a world; out, teams and request_rows. Raises UsageError for bad input."""
     given = {k: v for k, v in options.items() if v is not None}
     try:
         summary = worlds.simulate(out, progress=show, **given)
     except worlds.SimulationError as error:
         raise UsageError(str(error)) from None
-    return f"Wrote {summary.teams:,} teams and {summary.request_rows:,} request rows to {out}."
+    return {"out": str(out), "teams": summary.teams, "request_rows": summary.request_rows}
 
 
 def simulate_landing(places: Settings, teams: int, days: int, seed: int, show: Progress) -> None:
@@ -48,8 +48,8 @@ def simulate_landing(places: Settings, teams: int, days: int, seed: int, show: P
     simulate(places.landing, show, teams=teams, days=days, seed=seed, force=marker.is_file())
 
 
-def truth(places: Settings) -> str:
-    """The planted share beside the estimate, at the headline horizon."""
+def truth(places: Settings) -> dict[str, Any]:
+    """horizon_days, share (the estimate) and planted_share, and whether its interval holds it."""
     shares = pl.read_parquet(places.truth / "shares.parquet")
     with warehouse.published(places.published) as con:
         row = warehouse.one(
@@ -58,13 +58,19 @@ def truth(places: Settings) -> str:
         )
     assert row is not None
     horizon, share, low, high = row
-    planted = shares.filter((pl.col("segment") == "all") & (pl.col("horizon_days") == horizon))[
-        "share"
-    ].item()
-    if share is None:
-        return f"Planted truth at {horizon} days: {planted:.1%}; too few teams to estimate it."
-    inside = low is not None and low <= planted <= high
-    return (
-        f"Planted truth at {horizon} days: {planted:.1%}, "
-        f"{'inside' if inside else 'outside'} the interval of the estimate."
-    )
+    at_horizon = (pl.col("segment") == "all") & (pl.col("horizon_days") == horizon)
+    planted = shares.filter(at_horizon)["share"].item()
+    return {
+        "horizon_days": horizon,
+        "share": share,
+        "planted_share": planted,
+        "is_inside": None if share is None else low is not None and low <= planted <= high,
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The planted share beside the estimate, for people."""
+    said = f"Planted truth at {found['horizon_days']} days: {found['planted_share']:.1%}"
+    if found["share"] is None:
+        return f"{said}; too few teams to estimate it."
+    return f"{said}, {'inside' if found['is_inside'] else 'outside'} the interval of the estimate."

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from pipelines import sql_assets
+from pipelines import night, sql_assets
 from pipelines.report import charts, page, text
 from pipelines.report.sections import SECTIONS
 from tests import driver
@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     quoted = HOSTILE.replace('"', '""')
     rows = "".join(f'{name},"{quoted}"\n' for name in list(world.EXPECTED)[:40])
     teams.write_text("team_id,channel\n" + rows, "utf-8")
-    driver.run(folder)
+    driver.run(folder, now=night.utc_now())
     return folder
 
 
@@ -143,6 +143,8 @@ def test_a_newer_file_in_landing_makes_the_page_stale(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "SECTIONS", ())  # the badge stands in the header
+    page.write(driver.places(data), tmp_path / "fresh.html")
+    assert text.WORDS["stale"]["en"] not in (tmp_path / "fresh.html").read_text("utf-8")
     out, late = tmp_path / "stale.html", data / "landing" / "gateway" / "late.jsonl"
     late.parent.mkdir(exist_ok=True)
     late.write_text("{}\n", "utf-8")

@@ -18,7 +18,7 @@ choose | Break down by | 分组依据
 show | Show | 显示
 nothing | Nothing to show yet. | 暂无内容。
 absent | The published file has no such table: it comes with the next night. | 已发布的文件中没有该表：下一次夜间运行后会有。
-stale | Stale: older than 36 hours, or landing holds files that this print has not seen | 已过期：距发布超过 36 小时，或着陆区有本次发布未见的文件
+stale | Stale: older than 36 hours, or landing holds files that this print has not seen | 已过期：发布超过 36 小时，或着陆区有本次发布未见的文件
 old | This page is {n} days old | 本页已有 {n} 天
 as_of | As of | 截至
 published_at | Published | 发布时间
