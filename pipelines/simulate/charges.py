@@ -123,7 +123,9 @@ def runs(settings: Settings, teams: Teams, integrated_on: I64, moves_on: I64) ->
     daily = np.clip(np.exp(np.log(24.0) + 1.1 * ndtri(s.uniform("run size", i))), 6.0, 2_500.0)
     daily *= np.sqrt(teams.members) / usd
     flat = np.maximum(12.0, np.minimum(daily * usd, 60.0)) / usd
-    lasts = np.where(stops < 0.25, 45 - 150 * np.log(s.uniform("run length", i)), NEVER)
+    lasts = np.where(
+        stops < settings.preset.workloads_end, 45 - 150 * np.log(s.uniform("run length", i)), NEVER
+    )
     lasts = np.minimum(lasts, NEVER).astype(np.int64)
     parts: list[Runs] = []
 
@@ -547,9 +549,8 @@ def focus(settings: Settings, teams: Teams, names: Names, made: Lines, month: in
 
     accounts = pl.Series([account_id(i) for i in teams.index.tolist()]).gather(made.team)
     seconds = pl.Series([second_account_id(i) for i in teams.index.tolist()]).gather(made.team)
-    elsewhere = dirt.second_account(settings, teams)[made.team] & np.isin(
-        made.service, _FAMILY_SERVICE
-    )
+    has_second = dirt.second_account(settings, teams) | (teams.split_on < NEVER)
+    elsewhere = has_second[made.team] & np.isin(made.service, _FAMILY_SERVICE)
     accounts = seconds.zip_with(pl.Series(elsewhere), accounts)
     currency = chosen(list(CURRENCIES), teams.currency[made.team])
     null = pl.Series([None] * n, dtype=pl.String)

@@ -21,6 +21,7 @@ from pipelines.simulate.teams import (
     CHANNELS,
     INDUSTRIES,
     LOOKBACK_DAYS,
+    NEVER,
     REACH_ARMS,
     REGIONS,
     TRIAL_ARMS,
@@ -28,6 +29,7 @@ from pipelines.simulate.teams import (
     Teams,
     account_id,
     merge_recorded_on,
+    offshoot_id,
     second_account_id,
     team_id,
 )
@@ -87,7 +89,7 @@ def _links(settings: Settings, some: Teams) -> pl.DataFrame:
     """Billing accounts and Stripe customers; a second account is recorded weeks late.
 
     A merge moves every id of the absorbed team to the survivor from its day on, recorded up to
-    weeks later.
+    weeks later. A split moves the second account alone: its compute, and so its clock, stays.
     """
     since = _moment(settings, -LOOKBACK_DAYS - _LINKED_BEFORE_DAYS)
     first = _moment(settings, -LOOKBACK_DAYS)
@@ -100,9 +102,17 @@ def _links(settings: Settings, some: Teams) -> pl.DataFrame:
         if some.is_stripe[k]:
             at = _moment(settings, int(some.eligible_on[k]))
             rows.append(("stripe", customer_id(i), team, since, None, at, "metadata", 1.0))
-        if has_second[k]:
+        if some.split_on[k] < NEVER:
+            rows.append(
+                ("billing", second_account_id(i), team, since, None, first, "contract", 1.0)
+            )
+        elif has_second[k]:
             late = _moment(settings, int(some.eligible_on[k]) + 25, 50_000)
             rows.append(("billing", second_account_id(i), team, since, None, late, "merge", 0.9))
+        if some.split_on[k] < settings.days:
+            on, late = (_moment(settings, int(some.split_on[k]) + later) for later in (0, 6))
+            own, to = second_account_id(i), offshoot_id(i)
+            rows.append(("billing", own, to, on, None, late, "split", 0.9))
         if some.merged_on[k] < settings.days:
             on = _moment(settings, int(some.merged_on[k]))
             late = _moment(settings, int(recorded[k]), 61_000)

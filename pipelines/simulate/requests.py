@@ -32,6 +32,8 @@ ZONE_MS = 8 * 3_600_000
 LITE_FIVE_HOURS = 1_200
 LITE_MONTH = 18_000
 _CAP_NATURAL = np.array([220, 1_000])
+_CAP_GROWN = np.array([580, 2_900])
+"""A month of such days is still inside the month's quota."""
 _CAP_HEAVY = 4_000
 _MONTH_DAYS = 31
 _SITTING_START_MS = (int(8.5 * 3_600_000), int(18.6 * 3_600_000))
@@ -110,8 +112,8 @@ def counts(settings: Settings, teams: Teams, days: I64) -> Counts:
         teams.rate[:, None] * np.where(is_weekend, calibration.WEEKEND_LEVEL, 1.0) * growth[None, :]
     )
     size = level * calibration.day_noise()[bits(word, 20, 12)]
-    natural = np.minimum(np.maximum(1, size), _CAP_NATURAL[teams.first_plan][:, None])
-    natural = natural.astype(np.int32)
+    cap = np.minimum(_CAP_NATURAL[:, None] * growth, _CAP_GROWN[:, None])
+    natural = np.minimum(np.maximum(1, size), cap[teams.first_plan]).astype(np.int32)
 
     ok = np.where(is_active, natural, 0)
     governed, pattern = decoys.call_pattern(teams.decoy, since, week, np.minimum(natural, 12))
@@ -180,7 +182,7 @@ def _fill_quota(settings: Settings, teams: Teams, days: I64) -> _Filled:
         starts, ends = (cycle_day(settings, teams.subscribed_on, number + k) for k in (0, 1))
         month = (wide[None, :] >= starts[:, None]) & (wide[None, :] < ends[:, None])
         month &= (cycle < teams.fills_cycles)[:, None]
-        fill = demand * np.exp(settings.preset.rate_growth_per_day * starts)
+        fill = demand * np.exp(settings.preset.rate_growth_per_day * np.minimum(starts, wide[-1]))
         budget = np.floor(np.minimum(fill, 1.0) * LITE_MONTH)[:, None]
         is_last = month & on
         is_last &= is_last[:, ::-1].cumsum(axis=1)[:, ::-1] == 1

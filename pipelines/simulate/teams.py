@@ -81,6 +81,7 @@ RETAINING_MODEL = "qwen3-coder-plus"
 """The model whose users renew more, where a world plants a model effect."""
 _MERGE_SHARE = 0.14
 _MERGE_RECORDED_WITHIN_DAYS = 40
+_SPLIT_SHARE = 0.02
 _ORGANIC_PER_DAY = 0.00045
 _RATE_LOG_SD = 1.15
 _RATE_BY_MEMBERS = 0.75
@@ -101,6 +102,8 @@ class Preset:
     rate: float = 1.0
     rate_growth_per_day: float = 0.0
     charge_growth: float = 1.0
+    workloads_end: float = 0.25
+    """Workloads that end some day, after about half a year."""
     maximiser_lift: float = 1.0
     intent: float = 0.5
     channel_effect: float = 1.0
@@ -110,6 +113,8 @@ class Preset:
     this."""
     model_log_odds: float = 0.0
     """Added to the log-odds of renewing for who mainly calls the retaining model."""
+    has_maximisers: bool = True
+    """Whether maximisers set out to use their whole quota; else they call as they need."""
     intense_share: float = 0.02
     """Builders and explorers on Lite that use half their quota or more in their first two months."""
     has_broken_split: bool = False
@@ -124,13 +129,17 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "healthy": Preset(model_log_odds=np.log(2.5)),
+    "healthy": Preset(model_log_odds=np.log(3.0)),
     "trap": Preset(
         plan_effect=0.15,
-        rate=0.6,
-        rate_growth_per_day=np.log(6.0) / 365,
+        organic=0.15,
+        rate=0.5,
+        rate_growth_per_day=np.log(10.0) / 365,
         charge_growth=0.0,
+        workloads_end=0.9,
         maximiser_lift=1.5,
+        has_maximisers=False,
+        intense_share=0.0,
     ),
     "quota-squeeze": Preset(
         heavy_share=0.12, heavy_rate=650.0, renewal="chain", quota_log_odds=np.log(3.0)
@@ -252,6 +261,8 @@ class Teams:
     """The same day for that other team, the survivor; NEVER for everybody else."""
     closes_cloud: NDArray[np.bool_]
     """Absorbed teams whose own workloads end with the merge."""
+    split_on: I64
+    """The day from which a part of the team goes its own way with its second account."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -274,6 +285,11 @@ def account_id(index: int) -> str:
 def second_account_id(index: int) -> str:
     """The account that some teams turn out to have as well."""
     return f"2{account_id(index)[1:]}"
+
+
+def offshoot_id(index: int) -> str:
+    """The team that a split leaves with the second account."""
+    return f"{team_id(index)}-b"
 
 
 def _choose(u: F64, shares: tuple[float, ...] | F64) -> NDArray[np.int8]:
@@ -329,6 +345,7 @@ def _merged(settings: Settings, teams: Teams) -> Teams:
         merged_on=np.stack([never, day], axis=1).reshape(-1),
         absorbs_on=np.stack([day, never], axis=1).reshape(-1),
         closes_cloud=np.stack([np.zeros_like(closes), closes], axis=1).reshape(-1),
+        split_on=np.where(np.repeat(merges, 2), NEVER, teams.split_on),
     )
 
 
@@ -390,8 +407,10 @@ def _alone(settings: Settings, first: int, last: int) -> Teams:
     # Centred, so that a world without the effect keeps about as many teams.
     of_all = 1.0 - (1.0 - _MODEL_SHARE[MODELS.index(RETAINING_MODEL)]) ** 2
     lift = preset.model_log_odds * (is_retained - of_all)
-    keep_first = np.where(is_decoy_calls, 0.95, with_odds(KEEP_FIRST[archetype], lift))
-    keep_later = np.where(is_decoy_calls, 0.95, with_odds(KEEP_LATER[archetype], lift))
+    keep_first, keep_later = (
+        with_odds(np.where(is_decoy_calls, 0.95, by_archetype[archetype]), lift)
+        for by_archetype in (KEEP_FIRST, KEEP_LATER)
+    )
     later = 1 + np.floor(np.log(u("later cycles")) / np.log(keep_later))
     cycles = np.where(u("first renewal") < keep_first, 1 + later, 1).astype(np.int64)
     upgrades = (u("upgrades") < _UPGRADES[archetype]) & (first_plan == 0)
@@ -409,7 +428,8 @@ def _alone(settings: Settings, first: int, last: int) -> Teams:
     first_plan[heavy] = 0
     is_natural = ~is_decoy_calls & ~decoys.with_calls(decoys.Calls.ONE_WEEK)[decoy]
     is_intense = (archetype <= 1) & (u("intense") < preset.intense_share) & (first_plan == 0)
-    is_filler = is_natural & ((archetype == 2) | is_intense) & (not settings.has_quotas)
+    is_maximiser = (archetype == 2) & preset.has_maximisers
+    is_filler = is_natural & (is_maximiser | is_intense) & (not settings.has_quotas)
     fills = np.where(archetype == 2, 0.93 + 0.12 * u("fills"), 0.55 + 0.4 * u("fills"))
     fills_cycles = np.where(archetype == 2, 2 + np.floor(2 * u("fills cycles")), 2)
     trial_arm = (u("trial arm") < 0.5).astype(np.int8)
@@ -474,4 +494,9 @@ def _alone(settings: Settings, first: int, last: int) -> Teams:
         merged_on=np.full(len(i), NEVER),
         absorbs_on=np.full(len(i), NEVER),
         closes_cloud=np.zeros(len(i), dtype=bool),
+        split_on=np.where(
+            takes_plan & (u("splits") < _SPLIT_SHARE),
+            eligible_on + 60 + np.floor(90 * u("split day")).astype(np.int64),
+            NEVER,
+        ),
     )

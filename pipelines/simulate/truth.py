@@ -211,6 +211,7 @@ def frame(
             ],
             dtype=pl.String,
         ),
+        "split_on": _dates(settings, teams.split_on, end),
         "region": _names(teams.region, REGIONS),
         "industry": _names(teams.industry, INDUSTRIES),
         "channel": _names(teams.channel, CHANNELS),
