@@ -47,7 +47,8 @@ def main() -> None:
         started = time.perf_counter()
         work = facts.fill(build, given.teams, given.days)
         print(f"facts made in {time.perf_counter() - started:.0f} s")
-    seconds = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    cpu: dict[str, list[float]] = defaultdict(list)
     scans = []
     assets = [
         a
@@ -61,9 +62,10 @@ def main() -> None:
                 con.execute(query).fetchall()
         scans.append(time.perf_counter() - started)
         for asset in assets:
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             night.run_sql(work, asset)
             seconds[asset.name].append(time.perf_counter() - started)
+            cpu[asset.name].append(time.process_time() - used)
     scan = statistics.median(scans)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     with warehouse.build(build) as con:
@@ -71,7 +73,7 @@ def main() -> None:
             rows = warehouse.one(con, f"select count(*) from {name}")
             print(f"{name:32} {rows[0] if rows else 0:>14,} rows")
     for name, median in medians.items():
-        print(f"{name:32} {median:8.2f} s {median / scan:7.2f} x")
+        print(f"{name:32} {median:8.2f} s {median / scan:7.2f} x   cpu {min(cpu[name]):.2f} s")
     print(f"{'scan':32} {scan:8.2f} s")
     journey = sum(m for name, m in medians.items() if name.startswith("journey."))
     print(f"{'journey':32} {journey:8.2f} s {journey / scan:7.2f} x")

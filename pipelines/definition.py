@@ -63,6 +63,24 @@ class Definition:
         return replace(self, **changes)
 
 
+def to_json(definition: Definition) -> str:
+    """All fields as JSON text, amounts as text; from_json reads it."""
+    return json.dumps(asdict(definition), default=str, ensure_ascii=False)
+
+
+def from_json(text: str) -> Definition | None:
+    """The definition that to_json wrote; null when its fields are no longer those of this version."""
+    kinds = {f.name: f.type for f in fields(Definition)}
+    stored = json.loads(text)
+    if set(stored) != set(kinds):
+        return None
+    values: dict[str, Any] = {
+        name: Decimal(v) if kinds[name] is Decimal else tuple(v) if isinstance(v, list) else v
+        for name, v in stored.items()
+    }
+    return Definition(**values)
+
+
 _FILE_FIELDS = {
     ("version",): "version",
     ("zone",): "zone",

@@ -559,11 +559,27 @@ def check_facts(night: Night, table: Table) -> Outcome:
         return Outcome(row[0], breaches, sql_assets.column_types(con, table.name))
 
 
-def write_definition_grid(night: Night) -> int:
-    """metric.definition_grid: the headline with one field of the definition changed at a time."""
-    rows = rerun.grid(night.settings.build, night.definition)
-    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
-        return _write(con, tables.DEFINITION_GRID, rows)
+def write_other_definitions(night: Night) -> dict[str, int]:
+    """metric.definition_grid and metric.definition_series: the rules under other definitions."""
+    build, current = night.settings.build, night.definition
+    with warehouse.build(build) as con:
+        earlier = [d for d in _published_definitions(con) if d.hash != current.hash]
+    frames = (
+        (tables.DEFINITION_GRID, rerun.grid(build, current)),
+        (tables.DEFINITION_SERIES, rerun.series(build, current, earlier)),
+    )
+    with warehouse.build(build) as con, warehouse.transaction(con):
+        return {table.name: _write(con, table, rows) for table, rows in frames}
+
+
+def _published_definitions(con: duckdb.DuckDBPyConnection) -> list[Definition]:
+    """Definitions of earlier prints, oldest first; those of a version with other fields are left
+    out, since their rules are no longer known."""
+    if not warehouse.exists(con, tables.DEFINITIONS.name):
+        return []
+    query = "select fields from ops.definitions order by first_published_at, definition"
+    stored = (definitions.from_json(text) for (text,) in con.execute(query).fetchall())
+    return [d for d in stored if d is not None]
 
 
 # What a changed input is called when it restates a closed cohort.
@@ -701,12 +717,33 @@ def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> P
         }  # fmt: skip
         with warehouse.transaction(con):
             _append(con, tables.RUNS, pl.DataFrame([run], schema=schema))
+            _remember_definition(con, night.definition, clock["as_of"], now)
             hashed = pl.DataFrame(list(hashes.items()), schema=["name", "hash"], orient="row")
             _write(con, tables.HASHES, hashed)
             warehouse.install_macros(con, over_tables=True)
         con.execute("checkpoint")
     warehouse.publish(night.settings.build, night.settings.published)
     return Published(changed, now)
+
+
+def _remember_definition(
+    con: duckdb.DuckDBPyConnection, definition: Definition, as_of: date, now: datetime
+) -> None:
+    row = {
+        "definition": definition.hash,
+        "version": definition.version,
+        "first_as_of": as_of,
+        "first_published_at": now,
+        "fields": definitions.to_json(definition),
+    }
+    schema: dict[str, Any] = dict.fromkeys(tables.DEFINITIONS.columns, pl.String) | {
+        "first_as_of": pl.Date, "first_published_at": pl.Datetime("us", "UTC"),
+    }  # fmt: skip
+    rows = pl.DataFrame([row], schema=schema)
+    if warehouse.exists(con, tables.DEFINITIONS.name):
+        known = warehouse.read_table(con, tables.DEFINITIONS.name)
+        rows = rows.filter(~pl.col("definition").is_in(known["definition"].to_list()))
+    _append(con, tables.DEFINITIONS, rows)
 
 
 def _append(con: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:

@@ -1,13 +1,15 @@
-"""The rules once more under another definition, over the facts that are there.
+"""The rules once more under other definitions, over the facts that are there.
 
 Belongs here: running the journey and metric files beside a build or published file.
 Does not belong here: any rule (sql/), or the night's own tables (night.py).
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,16 @@ import polars as pl
 
 from pipelines import sql_assets, warehouse
 from pipelines.definition import Definition
+from pipelines.errors import UsageError
+from pipelines.sql_assets import SqlAsset
 
-# One field is changed at a time, so that each line says what that rule alone is worth.
-GRID: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
-    ("floor_cny", "qualifying_floor_cny", tuple(Decimal(v) for v in (0, 10, 30, 100))),
-    ("billable_days", "qualifying_billable_days", (14, 21, 26)),
-    ("habit_active_days", "habit_active_days", (3, 5, 8)),
-)
-_FOR_THE_SHARE = "metric.headline"
+# What the published grid multiplies out; the definition's own values always join in.
+GRID: dict[str, tuple[Any, ...]] = {
+    "qualifying_floor_cny": tuple(Decimal(v) for v in (0, 10, 30, 100)),
+    "qualifying_billable_days": (14, 21, 26),
+    "habit_active_days": (3, 5, 8),
+}
+_SHARE = ("teams", "moved", "at_risk", "share", "ci_low", "ci_high")
 
 
 @contextmanager
@@ -36,21 +40,35 @@ def under(
     target only the tables that it needs are made.
     """
     with warehouse.beside(path) as con:
-        clock = warehouse.one(con, "select as_of, known_at from ops.clock")
-        assert clock is not None
-        days = definition.lag_days + definition.qualifying_window_days
-        bound = definition.parameters() | {
-            "as_of": clock[0],
-            "known_at": clock[1],
-            "data_complete_on": clock[0] - timedelta(days=days),
-        }
+        _same_days(con, definition)
+        bound = _bound(con, definition)
         for asset in _needed(target):
             sql_assets.run(con, asset, bound)
         warehouse.install_macros(con, over_tables=target is None)
         yield con
 
 
-def _needed(target: str | None) -> list[sql_assets.SqlAsset]:
+def _bound(con: duckdb.DuckDBPyConnection, definition: Definition) -> dict[str, Any]:
+    clock = warehouse.one(con, "select as_of, known_at from ops.clock")
+    assert clock is not None
+    days = definition.lag_days + definition.qualifying_window_days
+    return definition.parameters() | {
+        "as_of": clock[0],
+        "known_at": clock[1],
+        "data_complete_on": clock[0] - timedelta(days=days),
+    }
+
+
+def _same_days(con: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    row = warehouse.one(con, "select value from ops.definition where name = 'zone'")
+    if row and json.loads(row[0]) != definition.zone:
+        raise UsageError(
+            f"The facts are cut into business days of {json.loads(row[0])}, this definition counts "
+            f"days of {definition.zone}: run a night with it instead."
+        )
+
+
+def _needed(target: str | None) -> list[SqlAsset]:
     rules = [a for a in sql_assets.load_all() if a.schema in ("journey", "metric")]
     if target is None:
         return rules
@@ -64,33 +82,134 @@ def _needed(target: str | None) -> list[sql_assets.SqlAsset]:
     return [a for a in rules if a.name in found]
 
 
-def grid(path: Path, base: Definition) -> pl.DataFrame:
-    """parameter, value, definition, horizon_days, teams, moved, at_risk, share, ci_low, ci_high.
+class _Versions:
+    """The tables below a target, each once per set of parameter values that it, or a table below
+    it, binds.
 
-    One row per changed field, value and horizon; the base definition is among them.
+    A definition that changes the floor alone needs other qualifying days, but the same windows
+    and habits; what the base definition already made in the file is used as it stands.
     """
-    headlines: dict[str, pl.DataFrame] = {}
-    frames = []
-    for name, field, values in GRID:
-        for value in values:
-            changed = base.with_fields(**{field: value})
-            if changed.hash not in headlines:
-                headlines[changed.hash] = _headline(path, changed)
-            frames.append(
-                headlines[changed.hash].select(
-                    pl.lit(name).alias("parameter"),
-                    pl.lit(str(value)).alias("value"),
-                    pl.lit(changed.hash == base.hash).alias("is_base"),
-                    pl.all(),
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, target: str, base: Definition) -> None:
+        self._con = con
+        *self._assets, self._target = _needed(target)
+        made = self._keys(_bound(con, base))
+        self._tables = {(name, key): f"original.{name}" for name, key in made.items()}
+        con.execute("create schema version")
+
+    def show(self, definition: Definition) -> tuple[str, dict[str, Any]]:
+        """The target's query and what it binds; every table that it reads is the definition's."""
+        bound = _bound(self._con, definition)
+        keys = self._keys(bound)
+        for asset in self._assets:
+            version = asset.name, keys[asset.name]
+            if version not in self._tables:
+                self._tables[version] = f"version.table_{len(self._tables)}"
+                self._con.execute(
+                    f"create table {self._tables[version]} as {asset.query}",
+                    _values(asset, bound) or None,
                 )
+            self._con.execute(
+                f"create or replace view {asset.name} as from {self._tables[version]}"
             )
-    return pl.concat(frames)
+        return self._target.query, _values(self._target, bound)
+
+    def _keys(self, bound: dict[str, Any]) -> dict[str, str]:
+        keys: dict[str, str] = {}
+        for asset in self._assets:
+            below = [keys[name] for name in asset.depends_on if name in keys]
+            keys[asset.name] = repr((_values(asset, bound), below))
+        return keys
 
 
-def _headline(path: Path, definition: Definition) -> pl.DataFrame:
-    with under(path, definition, _FOR_THE_SHARE) as con:
+def _values(asset: SqlAsset, bound: dict[str, Any]) -> dict[str, Any]:
+    return {name: bound[name] for name in sorted(asset.query_parameters)}
+
+
+def _shares(
+    path: Path, base: Definition, definitions: Iterable[Definition], value: str
+) -> pl.DataFrame:
+    """definition, value, horizon_days and the estimates of metric.conversion, per definition.
+
+    Every definition is one more breakdown of the clocks, with the groups that `value` (an
+    expression over journey.clocks) makes, so that metric/curve and metric/conversion do the rest.
+    """
+    with warehouse.beside(path) as con:
+        con.execute("create table clocks as from original.journey.strata limit 0")
+        versions = _Versions(con, "journey.clocks", base)
+        for definition in definitions:
+            query, bound = versions.show(definition)
+            con.execute(
+                f"""
+                insert into clocks
+                select
+                    {{'population': 'nsm', 'by': $series, 'value': {value}}}, 'nsm', $series,
+                    {value}, team_id, days, moved, potential_days, after_churn
+                from ({query})
+                where is_headline
+                """,
+                bound | {"series": definition.hash},
+            )
+        con.execute("create view journey.strata as from clocks")
+        for asset in _needed("metric.conversion"):
+            if asset.name in ("metric.curve", "metric.conversion"):
+                sql_assets.run(con, asset, _bound(con, base))
         return warehouse.frame(
             con,
-            "select definition, horizon_days, teams, moved, at_risk, share, ci_low, ci_high "
-            "from metric.headline order by horizon_days",
+            'select "by" as definition, "value", * exclude (definition, population, "by", "value") from metric.conversion',
         )
+
+
+def grid(path: Path, base: Definition) -> pl.DataFrame:
+    """The headline under every combination of the grid's values; see tables.DEFINITION_GRID."""
+    definitions = list(_combinations(base))
+    rows = [(*(getattr(d, f) for f in GRID), _fields_changed(d, base), d.hash) for d in definitions]
+    schema: dict[str, Any] = {
+        **dict.fromkeys(GRID, pl.Int32), "qualifying_floor_cny": pl.Decimal(18, 2),
+        "fields_changed": pl.Int32, "definition": pl.String,
+    }  # fmt: skip
+    horizons = pl.DataFrame({"horizon_days": base.horizons}, schema={"horizon_days": pl.Int32})
+    shares = _shares(path, base, definitions, "'all'")
+    return (
+        pl.DataFrame(rows, schema=schema, orient="row")
+        .join(horizons, how="cross")
+        .join(shares, on=["definition", "horizon_days"], how="left")
+        .with_columns(pl.col("teams", "moved", "at_risk").fill_null(0))
+        .select(*schema, "horizon_days", *_SHARE)
+        .sort(*GRID, "horizon_days")
+    )
+
+
+def _combinations(base: Definition) -> Iterator[Definition]:
+    values = [sorted({*given, getattr(base, field)}) for field, given in GRID.items()]
+    for chosen in product(*values):
+        yield base.with_fields(**dict(zip(GRID, chosen, strict=True)))
+
+
+def _fields_changed(definition: Definition, base: Definition) -> int:
+    return sum(getattr(definition, field) != getattr(base, field) for field in GRID)
+
+
+def series(path: Path, current: Definition, earlier: Iterable[Definition]) -> pl.DataFrame:
+    """The weekly cohorts under the current and the earlier definitions; see
+    tables.DEFINITION_SERIES.
+
+    Earlier definitions whose business days lie in another zone are left out: the facts are cut
+    into days of the current one.
+    """
+    definitions = [current, *(d for d in earlier if d.zone == current.zone)]
+    versions = pl.DataFrame(
+        [(d.hash, d.version, d == current) for d in definitions],
+        schema={"definition": pl.String, "version": pl.String, "is_current": pl.Boolean},
+        orient="row",
+    )
+    shares = _shares(path, current, definitions, "date_trunc('week', integrated_on)::date::varchar")
+    return (
+        versions.join(shares, on="definition")
+        .with_columns(week_on=pl.col("value").str.to_date())
+        .select(
+            *versions.columns, "week_on", "horizon_days", *_SHARE,
+            "mature_teams", "mature_moved", "mature_share",
+        )
+        .sort("definition", "week_on", "horizon_days")
+    )  # fmt: skip

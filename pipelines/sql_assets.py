@@ -63,6 +63,11 @@ class SqlAsset:
     def name(self) -> str:
         return f"{self.schema}.{self.table}"
 
+    @property
+    def query_parameters(self) -> frozenset[str]:
+        """Parameters that the query binds; `parameters` are those of its checks as well."""
+        return _bound(self.query)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -207,7 +212,7 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
     missing = asset.parameters - set(parameters)
     if missing:
         raise UsageError(f"{asset.path}: no value for ${', $'.join(sorted(missing))}.")
-    bound = {name: parameters[name] for name in _bound(asset.query)}
+    bound = {name: parameters[name] for name in asset.query_parameters}
     try:
         con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
     except duckdb.Error as error:

@@ -389,30 +389,89 @@ UNMAPPED_DAYS = Table(
         "net_cny": "Net of the day.",
     },
 )
+_SHARES = {
+    "horizon_days": "h.",
+    "teams": "Integrated teams at risk under that definition.",
+    "moved": "Of those, moved within h.",
+    "at_risk": "Of those, on the clock for at least h days.",
+    "share": "Kaplan-Meier share at h.",
+    "ci_low": "Lower 95 % limit.",
+    "ci_high": "Upper 95 % limit.",
+}
 DEFINITION_GRID = Table(
     "metric.definition_grid",
-    "The headline under other definitions, one field changed at a time: how much of it is the rule.",
-    "parameter, value, horizon_days",
+    "The headline under every combination of other thresholds: how much of the number is the rule.",
+    "qualifying_floor_cny, qualifying_billable_days, habit_active_days, horizon_days",
     {
-        "parameter": "Field that is changed: floor_cny, billable_days or habit_active_days.",
-        "value": "Its value.",
-        "is_base": "Whether that is the definition in force.",
-        "definition": "Hash of the changed definition.",
-        "horizon_days": "h.",
-        "teams": "Integrated teams at risk under that definition.",
-        "moved": "Of those, moved within h.",
-        "at_risk": "Of those, on the clock for at least h days.",
-        "share": "Kaplan-Meier share at h.",
-        "ci_low": "Lower 95 % limit.",
-        "ci_high": "Upper 95 % limit.",
+        "qualifying_floor_cny": "Net that a window needs.",
+        "qualifying_billable_days": "Billable days that it needs.",
+        "habit_active_days": "Active days that the habit needs.",
+        "fields_changed": "How many of the three differ from the definition in force; 0 is the headline.",
+        "definition": "Hash of that definition.",
+        **_SHARES,
     },
     (
         _stop(
-            "the base line of the grid is the headline",
-            "not is_base or share is not distinct from (select h.share from metric.headline as h "
-            "where h.horizon_days = definition_grid.horizon_days)",
+            "the definition in force is in the grid, once per horizon",
+            "(select count(*) from metric.definition_grid as g where g.fields_changed = 0) = "
+            "(select count(*) from metric.headline)",
+        ),
+        _stop(
+            "under the definition in force the grid is the headline",
+            "fields_changed > 0 or exists (select 1 from metric.headline as h "
+            "where h.horizon_days = definition_grid.horizon_days and h.teams = definition_grid.teams "
+            "and h.moved = definition_grid.moved "
+            "and h.share is not distinct from definition_grid.share)",
+        ),
+        _stop(
+            "a higher floor or more billable days never move more teams",
+            "not exists (select 1 from metric.definition_grid as g "
+            "where g.horizon_days = definition_grid.horizon_days "
+            "and g.habit_active_days = definition_grid.habit_active_days "
+            "and g.teams = definition_grid.teams "
+            "and g.qualifying_floor_cny >= definition_grid.qualifying_floor_cny "
+            "and g.qualifying_billable_days >= definition_grid.qualifying_billable_days "
+            "and g.moved > definition_grid.moved)",
         ),
     ),
+)
+DEFINITION_SERIES = Table(
+    "metric.definition_series",
+    "The weekly cohorts under this definition and under each that was published before, side by side.",
+    "definition, week_on, horizon_days",
+    {
+        "definition": "Hash of the definition.",
+        "version": "Its version label.",
+        "is_current": "Whether it is the definition in force.",
+        "week_on": "Cohort: Monday of the ISO week of T0 under that definition.",
+        **_SHARES,
+        "mature_teams": "Teams of the cohort seen for h days.",
+        "mature_moved": "Of those, moved within h.",
+        "mature_share": "mature_moved / mature_teams.",
+    },
+    (
+        _stop(
+            "under the definition in force the series is the published one",
+            "not is_current or exists (select 1 from metric.conversion as c "
+            "where c.population = 'nsm' and c.by = 'week' "
+            "and c.value = definition_series.week_on::varchar "
+            "and c.horizon_days = definition_series.horizon_days "
+            "and c.teams = definition_series.teams and c.moved = definition_series.moved "
+            "and c.share is not distinct from definition_series.share)",
+        ),
+    ),
+)
+DEFINITIONS = Table(
+    "ops.definitions",
+    "Every definition that was ever published: an old one is run beside the new one.",
+    "definition",
+    {
+        "definition": "Hash of the definition.",
+        "version": "Its version label when it was first published.",
+        "first_as_of": "A of its first print.",
+        "first_published_at": "When that was (UTC).",
+        "fields": "All its fields, as JSON.",
+    },
 )
 RUNS = Table(
     "ops.runs",
@@ -537,6 +596,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

@@ -43,7 +43,7 @@ def run(
     for asset in (a for a in assets if a.schema != "ops"):
         night.run_sql(work, asset)
     night.account_for(work)
-    night.write_definition_grid(work)
+    night.write_other_definitions(work)
     night.record_print(work, run_id, now)
     for asset in (a for a in assets if a.schema == "ops"):
         night.run_sql(work, asset)

@@ -22,7 +22,7 @@ from pipelines.defs.shared import (
 from pipelines.sql_assets import Outcome
 
 ACCOUNTS = (tables.FILES, tables.MONEY)
-GRID = dg.AssetKey(tables.DEFINITION_GRID.name.split("."))
+OTHER_DEFINITIONS = (tables.DEFINITION_GRID, tables.DEFINITION_SERIES)
 FILES, REJECTS, MONEY, PRINTS = (
     dg.AssetKey(t.name.split("."))
     for t in (tables.FILES, tables.REJECTS, tables.MONEY, tables.PRINTS)
@@ -75,29 +75,34 @@ def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
 
 
 @dg.multi_asset(
-    name="definition_grid",
+    name="other_definitions",
     specs=[
         dg.AssetSpec(
-            key=GRID,
+            key=t.name.split("."),
             deps=[dg.AssetKey(["metric", "headline"])],
-            description=tables.DEFINITION_GRID.description,
+            description=t.description,
             group_name=GROUPS["metric"],
             owners=[OWNER],
             kinds={"sql", "duckdb"},
-            metadata=columns_metadata(tables.DEFINITION_GRID.columns),
+            metadata=columns_metadata(t.columns),
         )
+        for t in OTHER_DEFINITIONS
     ],
-    check_specs=check_specs(GRID, tables.DEFINITION_GRID.checks),
+    check_specs=[
+        c for t in OTHER_DEFINITIONS for c in check_specs(dg.AssetKey(t.name.split(".")), t.checks)
+    ],
 )
-def definition_grid(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
+def other_definitions(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     work = night.night()
-    steps.write_definition_grid(work)
-    outcome = steps.check_facts(work, tables.DEFINITION_GRID)
-    yield dg.MaterializeResult(
-        asset_key=GRID,
-        metadata=outcome_metadata(tables.DEFINITION_GRID.columns, outcome),
-        check_results=list(check_results(GRID, tables.DEFINITION_GRID.checks, outcome)),
-    )
+    steps.write_other_definitions(work)
+    for table in OTHER_DEFINITIONS:
+        key = dg.AssetKey(table.name.split("."))
+        outcome = steps.check_facts(work, table)
+        yield dg.MaterializeResult(
+            asset_key=key,
+            metadata=outcome_metadata(table.columns, outcome),
+            check_results=list(check_results(key, table.checks, outcome)),
+        )
 
 
 @dg.asset(
@@ -121,7 +126,7 @@ def prints(context: dg.AssetExecutionContext, night: NightResource) -> dg.Materi
         REJECTS,
         MONEY,
         PRINTS,
-        GRID,
+        *(dg.AssetKey(t.name.split(".")) for t in OTHER_DEFINITIONS),
         *(dg.AssetKey([a.schema, a.table]) for a in sql_assets.load_all()),
     ],
     group_name=GROUPS["published"],

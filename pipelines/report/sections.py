@@ -395,10 +395,27 @@ order by name""",
         "grid",
         (
             Figure(
-                f"""select parameter, "value", is_base, definition, teams, moved, share, ci_low, ci_high
-from metric.definition_grid
-where horizon_days = {_HORIZON}
-order by parameter, try_cast("value" as double)""",
+                f"""with near as (
+    from metric.definition_grid where horizon_days = {_HORIZON} and fields_changed <= 1
+),
+base as (
+    from near where fields_changed = 0
+),
+one_changed as (
+    select 'floor_cny' as parameter, near.qualifying_floor_cny::double as "value", near.*
+    from near semi join base using (qualifying_billable_days, habit_active_days)
+    union all
+    select 'billable_days', near.qualifying_billable_days, near.*
+    from near semi join base using (qualifying_floor_cny, habit_active_days)
+    union all
+    select 'habit_active_days', near.habit_active_days, near.*
+    from near semi join base using (qualifying_floor_cny, qualifying_billable_days)
+)
+select
+    parameter, "value", fields_changed = 0 as is_base, definition, teams, moved, share, ci_low,
+    ci_high
+from one_changed
+order by parameter, 2""",
                 n=pl.col("teams").max(),
                 chart=charts.grid,
             ),

@@ -23,7 +23,7 @@
 -- column merged_into: That other team.
 -- column merged_into_native: Whether that other team's state is native.
 -- column censored_on: Last day on which a move of this team could be decided: the data-complete
---   day, or merged_on less the window.
+--   day, or merged_on less the window; null for a team that never paid: it has no clock.
 -- column is_native: Standing customer before S.
 -- column has_full_lookback: Whether the billing history reaches back far enough before S.
 -- column is_headline: Whether the team is in the headline population: new or dormant, at risk for a day.
@@ -79,104 +79,40 @@ first_requests as (
     group by team_id
 ),
 
--- A move near a merge could not have been decided from the absorbed team's own rows.
-clocks as (
-    select
-        everyone.team_id,
-        subscribers.subscribed_at,
-        subscribers.subscribed_on,
-        subscribers.first_plan,
-        churn.churned_on,
-        habits.integrated_on,
-        moves.moved_on,
-        moves.is_native,
-        moves.was_on_cloud,
-        moves.has_full_lookback,
-        merges.merged_on,
-        merges.merged_into,
-        least(
-            $data_complete_on,
-            coalesce(merges.merged_on - $qualifying_window_days, $data_complete_on)
-        )::date as censored_on
-    from everyone
-    left join journey.subscribers as subscribers on everyone.team_id = subscribers.team_id
-    left join journey.habits as habits on everyone.team_id = habits.team_id
-    left join journey.moves as moves on everyone.team_id = moves.team_id
-    left join journey.churn as churn on everyone.team_id = churn.team_id
-    left join journey.merges as merges on everyone.team_id = merges.team_id
-),
-
--- Exactly one state at T0, in this order of precedence.
-states as (
-    select
-        *,
-        case
-            when integrated_on is null or integrated_on > $data_complete_on then null
-            when is_native then 'native'
-            when coalesce(moved_on <= integrated_on, false) then 'pre_habit'
-            when not has_full_lookback then 'unknown'
-            when was_on_cloud then 'dormant'
-            else 'new'
-        end as state_at_t0,
-        -- W is null, not false, for a team that never moved: never write "not (W <= T0)".
-        case when moved_on > integrated_on then moved_on end as moved_after_t0_on
-    from clocks
-),
-
-populations as (
-    select
-        *,
-        coalesce(
-            state_at_t0 in ('new', 'dormant') and censored_on - integrated_on >= 1, false
-        ) as is_headline,
-        coalesce(
-            subscribed_on <= censored_on and not is_native and has_full_lookback, false
-        ) as is_itt,
-        coalesce(moved_after_t0_on <= censored_on, false) as has_moved,
-        coalesce(moved_on <= censored_on, false) as has_moved_since_s
-    from states
-)
-
 select
-    p.team_id,
+    everyone.team_id,
     $definition::varchar as definition,
-    p.subscribed_at,
-    p.subscribed_on,
+    c.subscribed_at,
+    c.subscribed_on,
     first_requests.first_request_on,
-    p.integrated_on,
-    p.state_at_t0,
-    p.moved_on,
-    p.moved_after_t0_on,
-    (p.moved_on + $qualifying_window_days + $lag_days)::date as known_on,
+    c.integrated_on,
+    c.state_at_t0,
+    c.moved_on,
+    c.moved_after_t0_on,
+    (c.moved_on + $qualifying_window_days + $lag_days)::date as known_on,
     adoption.first_workload_on,
     adoption.deploy_on,
     adoption.storage_on,
     adoption.database_on,
     adoption.observability_on,
-    p.churned_on,
-    coalesce(p.moved_after_t0_on >= p.churned_on, false) as after_churn,
-    p.merged_on,
-    p.merged_into,
-    coalesce(survivor.state_at_t0 = 'native', false) as merged_into_native,
-    p.censored_on,
-    coalesce(p.is_native, false) as is_native,
-    coalesce(p.has_full_lookback, false) as has_full_lookback,
-    p.is_headline,
-    case
-        when p.is_headline and p.has_moved then p.moved_after_t0_on - p.integrated_on
-        when p.is_headline then p.censored_on - p.integrated_on
-    end as days,
-    case when p.is_headline then p.has_moved end as moved,
-    case when p.is_headline then p.censored_on - p.integrated_on end as potential_days,
-    p.is_itt,
-    case
-        when p.is_itt and p.has_moved_since_s then p.moved_on - p.subscribed_on
-        when p.is_itt then p.censored_on - p.subscribed_on
-    end as itt_days,
-    case when p.is_itt then p.has_moved_since_s end as itt_moved,
-    case when p.is_itt then p.censored_on - p.subscribed_on end as itt_potential_days,
-    date_trunc('week', p.integrated_on)::date as week_on,
-    coalesce(segments.plan, p.first_plan, 'unknown') as plan,
+    c.churned_on,
+    coalesce(c.after_churn, false) as after_churn,
+    merges.merged_on,
+    merges.merged_into,
+    coalesce(c.merged_into_native, false) as merged_into_native,
+    c.censored_on,
+    coalesce(c.is_native, false) as is_native,
+    coalesce(c.has_full_lookback, false) as has_full_lookback,
+    coalesce(c.is_headline, false) as is_headline,
+    c.days,
+    c.moved,
+    c.potential_days,
+    coalesce(c.is_itt, false) as is_itt,
+    c.itt_days,
+    c.itt_moved,
+    c.itt_potential_days,
+    date_trunc('week', c.integrated_on)::date as week_on,
+    coalesce(segments.plan, c.first_plan, 'unknown') as plan,
     segments.team_class,
     coalesce(teams.region, 'unknown') as region,
     coalesce(teams.industry, 'unknown') as industry,
@@ -184,21 +120,22 @@ select
     segments.model_mix,
     segments.task_mix,
     case
-        when p.subscribed_on is null then 'never_subscribed'
-        when p.integrated_on is null then 'no_habit'
-        when p.integrated_on > $data_complete_on then 't0_after_data_complete'
-        when p.state_at_t0 = 'native' then 'qualifying_day_in_lookback'
-        when p.state_at_t0 = 'pre_habit' then 'moved_by_t0'
-        when p.state_at_t0 = 'unknown' then 'history_starts_in_lookback'
-        when p.censored_on - p.integrated_on < 1 then 'no_day_at_risk'
-        when p.has_moved then 'qualifying_day_after_t0'
-        when p.merged_on is not null then 'censored_by_merge'
+        when c.subscribed_on is null then 'never_subscribed'
+        when c.integrated_on is null then 'no_habit'
+        when c.integrated_on > $data_complete_on then 't0_after_data_complete'
+        when c.state_at_t0 = 'native' then 'qualifying_day_in_lookback'
+        when c.state_at_t0 = 'pre_habit' then 'moved_by_t0'
+        when c.state_at_t0 = 'unknown' then 'history_starts_in_lookback'
+        when c.censored_on - c.integrated_on < 1 then 'no_day_at_risk'
+        when c.moved then 'qualifying_day_after_t0'
+        when c.merged_on is not null then 'censored_by_merge'
         when adoption.first_workload_on is null then 'no_billable_workload'
         else 'workload_not_sustained'
     end as why
-from populations as p
-left join states as survivor on p.merged_into = survivor.team_id
-left join first_requests on p.team_id = first_requests.team_id
-left join journey.adoption as adoption on p.team_id = adoption.team_id
-left join journey.segments as segments on p.team_id = segments.team_id
-left join fact.teams as teams on p.team_id = teams.team_id
+from everyone
+left join journey.clocks as c on everyone.team_id = c.team_id
+left join journey.merges as merges on everyone.team_id = merges.team_id
+left join first_requests on everyone.team_id = first_requests.team_id
+left join journey.adoption as adoption on everyone.team_id = adoption.team_id
+left join journey.segments as segments on everyone.team_id = segments.team_id
+left join fact.teams as teams on everyone.team_id = teams.team_id
