@@ -24,7 +24,7 @@ from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
 from pipelines.reference import Reference
-from pipelines.rollup import charges, links, requests
+from pipelines.rollup import charges, engines, links, requests
 from pipelines.rollup.calendar import on_business_day
 from pipelines.settings import SQL, Settings
 from pipelines.sql_assets import Check, Outcome, SqlAsset
@@ -181,25 +181,38 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
     with warehouse.build(night.settings.build) as con:
         changed = _changed_days(con, "requests", marks) | (force & marks.keys())
         todo = {d: days.get(d, []) for d in sorted(changed)}
-        done = 0
-        for batch in requests.batches(todo):
-            facts = requests.roll_up(batch, night.settings.lake, spans, night.reference)
-            with warehouse.transaction(con):
-                for table, frame in (
-                    (tables.MEMBER_DAYS, facts.member_days),
-                    (tables.USAGE_DAYS, facts.usage_days),
-                    (tables.BLOCKED_HOURS, facts.blocked_hours),
-                    (tables.KEPT_DAYS, facts.kept),
-                ):
-                    warehouse.replace_days(con, table.name, batch, frame)
-                _mark_days(con, "requests", batch, marks)
-            done += len(batch)
-            night.progress("requests -> facts", done, len(todo))
+        if todo:
+            with engines.opened(night.settings.engine) as engine:
+                _roll_up_requests(night, con, engine, todo, marks, spans)
         _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
         _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
         _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
         _ensure(con, tables.KEPT_DAYS, requests.KEPT)
     return Rebuilt(tuple(todo), len(days))
+
+
+def _roll_up_requests(
+    night: Night,
+    con: duckdb.DuckDBPyConnection,
+    engine: engines.Engine,
+    todo: requests.Days,
+    marks: dict[date, str],
+    spans: pl.DataFrame,
+) -> None:
+    done = 0
+    for batch in requests.batches(todo, engine.rows_per_batch):
+        facts = engine.roll_up(batch, night.settings.lake, spans, night.reference)
+        with warehouse.transaction(con):
+            for table, frame in (
+                (tables.MEMBER_DAYS, facts.member_days),
+                (tables.USAGE_DAYS, facts.usage_days),
+                (tables.BLOCKED_HOURS, facts.blocked_hours),
+                (tables.KEPT_DAYS, facts.kept),
+            ):
+                warehouse.replace_days(con, table.name, batch, frame)
+            _mark_days(con, "requests", batch, marks)
+        done += len(batch)
+        night.progress("requests -> facts", done, len(todo))
 
 
 def _request_marks(night: Night, entries: list[Entry]) -> dict[date, str]:

@@ -5,6 +5,7 @@ Does not belong here: creating or reading any of them.
 """
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipelines.errors import UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SQL = CHECKOUT / "sql"
+_SPARK_MASTER = re.compile(r"spark://[^\s/,]+:\d+(,[^\s/,]+:\d+)*|local(\[(\d+|\*)\])?")
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ def from_environment() -> Settings:
             "point CLOUDBOUND_REFERENCE at a folder with the reference files."
         )
     engine = os.environ.get("CLOUDBOUND_ENGINE") or "polars"
-    if engine != "polars":
+    if engine != "polars" and not _SPARK_MASTER.fullmatch(engine):
         raise UsageError(
-            f"The engine {engine!r} is not built yet: unset CLOUDBOUND_ENGINE to roll days up "
-            "with polars."
+            f"CLOUDBOUND_ENGINE is {engine!r}: set it to polars, to the master of a Spark cluster "
+            "(spark://host:port) or to local[n], which is Spark on this machine."
         )
     return Settings(
         data=data,

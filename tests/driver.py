@@ -16,9 +16,13 @@ from pipelines.night import Night
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def places(data: Path, reference: Path | None = None) -> settings.Settings:
+def places(
+    data: Path, reference: Path | None = None, engine: str = "polars"
+) -> settings.Settings:
     return settings.Settings(
-        data=data, reference=reference or settings.CHECKOUT / "data" / "reference"
+        data=data,
+        reference=reference or settings.CHECKOUT / "data" / "reference",
+        engine=engine,
     )
 
 
@@ -29,9 +33,10 @@ def run(
     reference: Path | None = None,
     run_id: str = "test",
     now: datetime = NOW,
+    engine: str = "polars",
 ) -> Night:
     """One night over data/landing, published to data/cloudbound.duckdb."""
-    work = night.prepare(places(data, reference), as_of, known_at)
+    work = night.prepare(places(data, reference, engine), as_of, known_at)
     night.take_stock(work, now)
     night.write_reference(work)
     night.build_request_days(work)

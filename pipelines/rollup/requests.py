@@ -1,31 +1,38 @@
-"""One day of requests to facts: exact de-duplication, then member days and usage days.
+"""Days of requests to facts with polars: exact de-duplication, then the sums of aggregates.py.
 
-Belongs here: the identity of a request, what is accepted, what its tokens cost.
-Does not belong here: active days, habits, anything that needs a second day (sql/journey).
+Belongs here: the identity of a request, which of its deliveries counts, and reading the lake
+without ever holding a day's rows.
+Does not belong here: what a request counts as (aggregates.py), active days, habits, anything that
+needs a second day (sql/journey).
 
-Duplicates are looked for by a 64-bit hash of the identity and judged on the identity itself, so
-the exact comparison touches only the few rows whose hashes meet.
+Duplicates are looked for by a 64-bit hash of the id and judged on the identity itself, so the
+exact comparison touches only the few rows whose hashes meet. Every query streams over the files
+and reads the columns that it needs; what a day costs in memory is its groups.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import polars as pl
 
-from pipelines.lake import Entry, read_days
-from pipelines.reference import HOME_CURRENCY, Reference
-from pipelines.rollup.links import with_team
+from pipelines.lake import Entry
+from pipelines.reference import Reference
+from pipelines.rollup import aggregates
 
-VERSION = 2
+VERSION = 3
 IDENTITY = ["source", "request_id", "usage_on"]
 CONTENT = [
     "team", "member", "requested_at", "model", "task", "session", "input_tokens",
     "cached_tokens", "output_tokens", "status", "refused_by", "on_plan",
 ]  # fmt: skip
-UNCLASSIFIED = "unclassified"
+# Of the deliveries of one request the first in this order counts: the latest received, then by
+# content, then by file and line, nulls last everywhere.
+ORDER = ["received_at", *CONTENT, "fingerprint", "line"]
+DESCENDING = [True] + [False] * (len(ORDER) - 1)
 
 MEMBER_DAYS: dict[str, Any] = {
     "usage_on": pl.Date, "team_id": pl.String, "member_id": pl.String, "accepted": pl.Int64,
@@ -43,7 +50,11 @@ BLOCKED_HOURS: dict[str, Any] = {
     "refused_5h": pl.Int64, "refused_week": pl.Int64, "refused_month": pl.Int64,
     "refused_other": pl.Int64,
 }  # fmt: skip
+REFUSED = (
+    "source", "usage_on", "team", "requested_at", "status", "refused_by", "on_plan",
+)  # fmt: skip
 KEPT: dict[str, Any] = {"usage_on": pl.Date, "fingerprint": pl.String, "kept": pl.Int64}
+Days = dict[date, list[Entry]]
 
 
 @dataclass(frozen=True)
@@ -58,155 +69,111 @@ class RequestFacts:
     kept: pl.DataFrame
 
 
-def roll_up(
-    days: dict[date, list[Entry]],
-    lake: Path,
-    team_spans: pl.DataFrame,
-    reference: Reference,
-) -> RequestFacts:
+def roll_up(days: Days, lake: Path, team_spans: pl.DataFrame, reference: Reference) -> RequestFacts:
     """Facts of the given days from their lake files."""
     files = [(day, entry) for day, entries in days.items() for entry in entries]
     if not files:
         schemas = (MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, KEPT)
         return RequestFacts(*(pl.DataFrame(schema=s) for s in schemas))
-    rows = deduplicate(read_days(files, lake, ["request_id", "received_at", "line", *CONTENT]))
-    kept = rows.group_by("usage_on", "fingerprint").agg(kept=pl.len().cast(pl.Int64))
-    named = with_team(rows, team_spans, "team", "usage_on")
-    flagged = named.with_columns(*_flags())
+    scans, kept = [], []
+    for source in sorted({entry.source for _, entry in files}):
+        scan, again = _distinct([f for f in files if f[1].source == source], source, lake)
+        scans.append(scan)
+        kept.append(again)
+    rows: aggregates.Rows = nw.from_native(pl.concat(scans))
+    spans = aggregates.held_spans(team_spans, {entry.source for _, entry in files})
+
+    def named(rows: aggregates.Rows) -> aggregates.Rows:
+        """In memory, because it is used more than once."""
+        linked = None if spans.is_empty() else nw.from_native(spans.lazy())
+        return _held(aggregates.with_team(_held(rows), linked))
+
+    kinds = named(aggregates.kinds(rows, aggregates.tier_bounds(reference)))
+    refused = named(aggregates.refused(rows).select(*REFUSED))
+    prices = nw.from_native(aggregates.price_list(reference, days).lazy())
     return RequestFacts(
-        member_days=_member_days(flagged),
-        usage_days=_usage_days(flagged, reference),
-        blocked_hours=_blocked_hours(flagged),
-        kept=kept.sort("usage_on", "fingerprint"),
+        member_days=_collected(aggregates.member_days(kinds), MEMBER_DAYS),
+        usage_days=_collected(aggregates.usage_days(kinds, prices), USAGE_DAYS),
+        blocked_hours=_collected(aggregates.hourly(refused), BLOCKED_HOURS),
+        kept=pl.concat(kept).sort("usage_on", "fingerprint"),
+    )
+
+
+def _held(rows: aggregates.Rows) -> aggregates.Rows:
+    return rows.collect(backend="polars", engine="streaming").lazy()
+
+
+def _collected(rows: aggregates.Rows, schema: dict[str, Any]) -> pl.DataFrame:
+    return finished(rows.to_native(), schema).collect(engine="streaming")
+
+
+def finished(facts: pl.LazyFrame, schema: dict[str, Any]) -> pl.LazyFrame:
+    """A fact of any engine in its columns, sorted by its key.
+
+    Costs become CNY here, once for all engines: they round divisions differently.
+    """
+    if schema is USAGE_DAYS:
+        facts = facts.with_columns(inference_cny=pl.col("nano_cny") / 1e9)
+    return facts.select(*schema).cast(pl.Schema(schema)).sort(keys_of(schema))
+
+
+def keys_of(schema: dict[str, Any]) -> list[str]:
+    """The columns of a fact that are no numbers: its grain."""
+    return [name for name, kind in schema.items() if kind not in (pl.Int64, pl.Float64)]
+
+
+def _distinct(
+    files: Sequence[tuple[date, Entry]], source: str, lake: Path
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    """One source's rows without repeated deliveries, and KEPT."""
+    paths = [str(entry.path(lake, str(day))) for day, entry in files]
+    scan = pl.scan_parquet(
+        paths, glob=False, row_index_name="row", include_file_paths="path",
+        hive_partitioning=True, hive_schema={"day": pl.Date},
+    ).with_columns(source=pl.lit(source)).rename({"day": "usage_on"})  # fmt: skip
+    origins = pl.DataFrame(
+        [(day, e.fingerprint, e.days[str(day)]) for day, e in files],
+        schema={"usage_on": pl.Date, "fingerprint": pl.String, "rows": pl.Int64},
+        orient="row",
+    )
+    losers = _losers(scan, paths, origins)
+    lost = losers.group_by("usage_on", "fingerprint").agg(lost=pl.len().cast(pl.Int64))
+    kept = origins.join(lost, on=["usage_on", "fingerprint"], how="left").select(
+        "usage_on", "fingerprint", kept=pl.col("rows") - pl.col("lost").fill_null(0)
+    )
+    if losers.height:
+        scan = scan.filter(~pl.col("row").is_in(losers["row"].implode()))
+    return scan, kept
+
+
+def _losers(scan: pl.LazyFrame, paths: list[str], origins: pl.DataFrame) -> pl.DataFrame:
+    """row, usage_on and fingerprint of the deliveries that don't count."""
+    suspect = pl.col("request_id").hash()
+    ids = pl.scan_parquet(paths, glob=False).select(suspect)
+    hashes = ids.collect(engine="streaming").to_series().sort()
+    meeting = hashes.filter(hashes == hashes.shift()).unique()
+    if meeting.is_empty():
+        return pl.DataFrame(
+            schema={"row": pl.UInt32, "usage_on": pl.Date, "fingerprint": pl.String}
+        )
+    mark = pl.col("path").replace_strict(paths, origins["fingerprint"], return_dtype=pl.String)
+    suspects = scan.filter(suspect.is_in(meeting.implode())).with_columns(fingerprint=mark)
+    rows = suspects.select("row", *IDENTITY, *ORDER).collect(engine="streaming")
+    return rows.join(deduplicate(rows), on="row", how="anti").select(
+        "row", "usage_on", "fingerprint"
     )
 
 
 def deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
     """One row per identity: the latest received_at, ties by content, then by file and line."""
-    hashes = rows.select(pl.struct(IDENTITY).hash().alias("hash"))["hash"]
-    suspects = hashes.is_duplicated()
-    if not suspects.any():
-        return rows
-    order = ["received_at", *CONTENT, "fingerprint", "line"]
-    descending = [True] + [False] * (len(order) - 1)
-    best = (
-        rows.filter(suspects)
-        .sort(order, descending=descending, nulls_last=True)
-        .unique(IDENTITY, keep="first", maintain_order=True)
+    return rows.sort(ORDER, descending=DESCENDING, nulls_last=True).unique(
+        IDENTITY, keep="first", maintain_order=True
     )
-    return pl.concat([rows.filter(~suspects), best])
 
 
-def _flags() -> list[pl.Expr]:
-    on_plan = pl.col("on_plan").fill_null(True)
-    refused = on_plan & (pl.col("status") == "refused")
-    limit = pl.col("refused_by").fill_null("")
-    return [
-        (on_plan & (pl.col("status") == "ok")).alias("accepted"),
-        refused.alias("refused"),
-        *((refused & (limit == name)).alias(f"refused_{name}") for name in ("5h", "week", "month")),
-        (refused & ~limit.is_in(["5h", "week", "month"])).alias("refused_other"),
-        (on_plan & (pl.col("status") == "throttled")).alias("throttled"),
-        (on_plan & (pl.col("status") == "failed")).alias("failed"),
-        (~on_plan).alias("off_plan"),
-        pl.col("member").fill_null("").alias("member_id"),
-        pl.col("task").fill_null(UNCLASSIFIED).alias("task"),
-        pl.min_horizontal(
-            pl.col("cached_tokens").fill_null(0), pl.col("input_tokens").fill_null(0)
-        ).alias("cached_tokens"),
-        pl.col("input_tokens", "output_tokens").fill_null(0),
-    ]
-
-
-def _tokens() -> list[pl.Expr]:
-    """Tokens of accepted requests; input includes cached."""
-    names = ("input_tokens", "cached_tokens", "output_tokens")
-    return [(pl.col(name) * pl.col("accepted")).sum() for name in names]
-
-
-def _member_days(flagged: pl.DataFrame) -> pl.DataFrame:
-    counts = [c for c in MEMBER_DAYS if MEMBER_DAYS[c] == pl.Int64 and "tokens" not in c]
-    keys = ["usage_on", "team_id", "member_id"]
-    days = flagged.group_by(keys).agg(pl.col(counts).sum().cast(pl.Int64), *_tokens())
-    return days.select(*MEMBER_DAYS).sort(keys)
-
-
-def _blocked_hours(flagged: pl.DataFrame) -> pl.DataFrame:
-    counts = [c for c in BLOCKED_HOURS if BLOCKED_HOURS[c] == pl.Int64]
-    keys = ["usage_on", "team_id", "hour_at"]
-    refused = flagged.filter("refused").with_columns(
-        hour_at=pl.col("requested_at").dt.truncate("1h")
-    )
-    hours = refused.group_by(keys).agg(pl.col(counts).sum().cast(pl.Int64))
-    return hours.select(*BLOCKED_HOURS).sort(keys)
-
-
-def _usage_days(flagged: pl.DataFrame, reference: Reference) -> pl.DataFrame:
-    keys = ["usage_on", "team_id", "model", "task"]
-    # Whole billionths: a sum of floats would depend on how the rows were split into files.
-    nano_cny = (_cost(flagged, reference) * 1e9).round().cast(pl.Int64).fill_null(0)
-    priced = flagged.with_columns(nano_cny=nano_cny)
-    days = priced.group_by(keys).agg(
-        pl.col("accepted", "refused").sum().cast(pl.Int64),
-        *_tokens(),
-        inference_cny=(pl.col("nano_cny") * pl.col("accepted")).sum() / 1e9,
-    )
-    return days.select(*USAGE_DAYS).sort(keys)
-
-
-def _cost(rows: pl.DataFrame, reference: Reference) -> pl.Series:
-    """CNY of each request's tokens: dated price, tier by input length, cached apart.
-
-    A model without a price costs null (and 0 in the sums, with a warning check beside them).
-    """
-    models = rows.select("model").unique()
-    prices = reference.models.with_columns(key=pl.col("model").str.to_lowercase()).drop("model")
-    known = models.with_columns(key=pl.col("model").str.to_lowercase()).join(prices, on="key")
-    cost = pl.lit(None, pl.Float64)
-    usd_rates = _rates(rows, reference, known["currency"].unique().to_list())
-    fresh = pl.col("input_tokens") - pl.col("cached_tokens")
-    for price in known.iter_rows(named=True):
-        tier = pl.col("input_tokens") > price["min_input_tokens"]
-        if price["min_input_tokens"] == 0:
-            tier = pl.lit(True)
-        if price["max_input_tokens"] is not None:
-            tier = tier & (pl.col("input_tokens") <= price["max_input_tokens"])
-        dated = pl.col("usage_on") >= price["valid_from"]
-        if price["valid_to"] is not None:
-            dated = dated & (pl.col("usage_on") < price["valid_to"])
-        amount = (
-            fresh * price["input_per_million"]
-            + pl.col("cached_tokens") * price["cached_per_million"]
-            + pl.col("output_tokens") * price["output_per_million"]
-        ) / 1e6
-        amount = amount * pl.col(f"rate_{price['currency']}")
-        cost = (
-            pl.when((pl.col("model") == price["model"]) & tier & dated).then(amount).otherwise(cost)
-        )
-    return rows.join(usd_rates, on="usage_on", how="left", maintain_order="left").select(
-        cost.alias("inference_cny")
-    )["inference_cny"]
-
-
-def _rates(rows: pl.DataFrame, reference: Reference, currencies: list[str]) -> pl.DataFrame:
-    """usage_on, rate_<currency>: the last rate that started by then (a cost needs no stop)."""
-    days = rows.select("usage_on").unique().sort("usage_on")
-    for currency in currencies:
-        name = f"rate_{currency}"
-        if currency == HOME_CURRENCY:
-            days = days.with_columns(pl.lit(1.0).alias(name))
-            continue
-        fx = reference.fx.filter(pl.col("currency") == currency).sort("valid_from")
-        rates = fx.select("valid_from", pl.col("cny_per_unit").cast(pl.Float64).alias(name))
-        days = days.join_asof(rates, left_on="usage_on", right_on="valid_from").drop("valid_from")
-    return days
-
-
-def batches(
-    days: dict[date, list[Entry]], rows_per_batch: int = 1_000_000
-) -> Iterable[dict[date, list[Entry]]]:
+def batches(days: Days, rows_per_batch: int = 1_000_000) -> Iterable[Days]:
     """Whole days, grouped so that a batch holds about that many rows (bounded memory)."""
-    batch: dict[date, list[Entry]] = {}
+    batch: Days = {}
     rows = 0
     for day, entries in days.items():
         size = sum(e.days[str(day)] for e in entries)

@@ -3,9 +3,10 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+import narwhals as nw
 import polars as pl
 
-from pipelines.rollup import requests
+from pipelines.rollup import aggregates, requests
 
 DAY = date(2026, 1, 5)
 
@@ -26,8 +27,9 @@ def hours(*rows: dict[str, Any]) -> list[tuple[Any, ...]]:
         "task": pl.String,
         "refused_by": pl.String,
     }
-    frame = pl.DataFrame(rows, schema_overrides=schema).with_columns(*requests._flags())
-    found = requests._blocked_hours(frame)
+    frame = nw.from_native(pl.DataFrame(rows, schema_overrides=schema).lazy())
+    found = aggregates.hourly(aggregates.refused(frame)).collect().to_native()
+    found = found.select(*requests.BLOCKED_HOURS).sort(*requests.keys_of(requests.BLOCKED_HOURS))
     assert found.schema == pl.Schema(requests.BLOCKED_HOURS)
     return [(row[1], row[2].hour, *row[3:]) for row in found.rows()]
 

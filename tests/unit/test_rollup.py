@@ -1,16 +1,18 @@
 """The daily reductions on hand rows: duplicates, costs, parts, bases, credits, rates, links."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import polars as pl
 import pytest
 
 from pipelines import reference, settings
 from pipelines.errors import CheckFailed
-from pipelines.rollup import calendar, charges, links, requests
+from pipelines.rollup import aggregates, calendar, charges, links, requests
 from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
 
 REFERENCE = reference.load(settings.CHECKOUT / "data" / "reference")
@@ -61,6 +63,15 @@ def test_equal_deliveries_are_settled_by_content_not_by_order() -> None:
     assert requests.deduplicate(frame(two, one))["status"].to_list() == first
 
 
+def usage(*rows: dict[str, Any]) -> pl.DataFrame:
+    lazy = nw.from_native(frame(*rows).lazy())
+    kinds = aggregates.kinds(lazy, aggregates.tier_bounds(REFERENCE))
+    named = aggregates.with_team(kinds, None)
+    prices = aggregates.price_list(REFERENCE, {row["usage_on"] for row in rows}).lazy()
+    found = aggregates.usage_days(named, nw.from_native(prices)).to_native()
+    return requests.finished(found, requests.USAGE_DAYS).collect()
+
+
 @pytest.mark.parametrize(
     ("model", "tokens", "cached", "out", "cost"),
     [
@@ -68,14 +79,37 @@ def test_equal_deliveries_are_settled_by_content_not_by_order() -> None:
         ("QWEN3.5-Plus", 128_000, 0, 0, 0.1024),  # the tier's upper bound is inside it
         ("qwen3.5-plus", 128_001, 0, 0, 0.256002),
         ("glm-5", 10_000, 9_000, 0, 0.006 + 0.0108),
-        ("nobody-knows-it", 1_000, 0, 0, None),
+        ("nobody-knows-it", 1_000, 0, 0, 0),
+        ("glm-5", 1_000, 2_000, 0, 0.0012),  # no more can be cached than was sent
     ],
 )
 def test_tokens_cost_by_model_input_length_and_cache(
-    model: str, tokens: int, cached: int, out: int, cost: float | None
+    model: str, tokens: int, cached: int, out: int, cost: float
 ) -> None:
     row = request(model=model, input_tokens=tokens, cached_tokens=cached, output_tokens=out)
-    assert requests._cost(frame(row), REFERENCE).to_list() == [pytest.approx(cost)]
+    assert usage(row)["inference_cny"].to_list() == [pytest.approx(cost, abs=1e-9)]
+
+
+def test_only_accepted_tokens_cost_and_each_in_its_own_tier() -> None:
+    short, long = {"input_tokens": 128_000}, {"input_tokens": 128_001}
+    rows = [request(**short), request(**long), request(**long, status="failed")]
+    found = usage(*rows, request(**long, on_plan=False)).row(0, named=True)
+    assert found["inference_cny"] == pytest.approx(
+        0.1024 + 0.256002 + 0.0000048 + 0.000012, abs=1e-9
+    )
+    assert (found["accepted"], found["input_tokens"]) == (2, 256_001)
+
+
+def test_a_price_holds_from_its_first_day_to_the_day_before_its_last() -> None:
+    columns = REFERENCE.models.columns
+    prices = [
+        ("m", date(2026, 1, 1), date(2026, 1, 6), 0, None, "CNY", 1.0, 1.0, 1.0, ""),
+        ("m", date(2026, 1, 6), None, 0, None, "CNY", 2.0, 2.0, 2.0, ""),
+    ]
+    models = pl.DataFrame(prices, schema=REFERENCE.models.schema, orient="row").select(columns)
+    days = [date(2025, 12, 31), date(2026, 1, 5), date(2026, 1, 6)]
+    found = aggregates.price_list(replace(REFERENCE, models=models), days)
+    assert found.select("usage_on", "fresh_price").rows() == [(days[1], 1.0), (days[2], 2.0)]
 
 
 def charge(start: datetime, end: datetime | None, billed: str) -> pl.DataFrame:
