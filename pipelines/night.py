@@ -24,7 +24,7 @@ from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
 from pipelines.reference import Reference
-from pipelines.rollup import charges, engines, links, requests
+from pipelines.rollup import charges, links, requests
 from pipelines.rollup.calendar import on_business_day
 from pipelines.settings import SQL, Settings
 from pipelines.sql_assets import Check, Outcome, SqlAsset
@@ -181,38 +181,25 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
     with warehouse.build(night.settings.build) as con:
         changed = _changed_days(con, "requests", marks) | (force & marks.keys())
         todo = {d: days.get(d, []) for d in sorted(changed)}
-        if todo:
-            with engines.opened(night.settings.engine) as engine:
-                _roll_up_requests(night, con, engine, todo, marks, spans)
+        done = 0
+        for batch in requests.batches(todo):
+            facts = requests.roll_up(batch, night.settings.lake, spans, night.reference)
+            with warehouse.transaction(con):
+                for table, frame in (
+                    (tables.MEMBER_DAYS, facts.member_days),
+                    (tables.USAGE_DAYS, facts.usage_days),
+                    (tables.BLOCKED_HOURS, facts.blocked_hours),
+                    (tables.KEPT_DAYS, facts.kept),
+                ):
+                    warehouse.replace_days(con, table.name, batch, frame)
+                _mark_days(con, "requests", batch, marks)
+            done += len(batch)
+            night.progress("requests -> facts", done, len(todo))
         _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
         _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
         _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
         _ensure(con, tables.KEPT_DAYS, requests.KEPT)
     return Rebuilt(tuple(todo), len(days))
-
-
-def _roll_up_requests(
-    night: Night,
-    con: duckdb.DuckDBPyConnection,
-    engine: engines.Engine,
-    todo: requests.Days,
-    marks: dict[date, str],
-    spans: pl.DataFrame,
-) -> None:
-    done = 0
-    for batch in requests.batches(todo, engine.rows_per_batch):
-        facts = engine.roll_up(batch, night.settings.lake, spans, night.reference)
-        with warehouse.transaction(con):
-            for table, frame in (
-                (tables.MEMBER_DAYS, facts.member_days),
-                (tables.USAGE_DAYS, facts.usage_days),
-                (tables.BLOCKED_HOURS, facts.blocked_hours),
-                (tables.KEPT_DAYS, facts.kept),
-            ):
-                warehouse.replace_days(con, table.name, batch, frame)
-            _mark_days(con, "requests", batch, marks)
-        done += len(batch)
-        night.progress("requests -> facts", done, len(todo))
 
 
 def _request_marks(night: Night, entries: list[Entry]) -> dict[date, str]:
@@ -628,7 +615,7 @@ def _changed_inputs(con: duckdb.DuckDBPyConnection, night: Night) -> list[str]:
 
 
 def record_print(night: Night, run_id: str, now: datetime) -> int:
-    """ops.prints: this night's closed cohorts, after those of the nights that were published."""
+    """This night's closed cohorts and decisions, after those of the nights that were published."""
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         rows = warehouse.frame(
             con,
@@ -650,13 +637,32 @@ def record_print(night: Night, run_id: str, now: datetime) -> int:
             },
         )
         _append(con, tables.PRINTS, rows)
+        _append(con, tables.DECISION_PRINTS, _decisions(con, run_id, now))
         if warehouse.exists(con, "ops.runs"):
             # A night that failed after this step was never printed.
-            con.execute(
-                "delete from ops.prints where run_id <> ? and run_id not in (from ops.runs select run_id)",
-                [run_id],
-            )
+            for table in (tables.PRINTS, tables.DECISION_PRINTS):
+                con.execute(
+                    f"delete from {table.name} where run_id <> ? "
+                    "and run_id not in (from ops.runs select run_id)",
+                    [run_id],
+                )
         return rows.height
+
+
+def _decisions(con: duckdb.DuckDBPyConnection, run_id: str, now: datetime) -> pl.DataFrame:
+    """This night's verdicts, with the clocks and the definition that reproduce them."""
+    return warehouse.frame(
+        con,
+        """
+        select
+            $run_id::varchar as run_id, $printed_at::timestamptz as printed_at, clock.as_of,
+            clock.known_at, clock.definition, d.name, d.rule, d.side, d.threshold, d.number,
+            d.ci_low, d.ci_high, d.teams, d.verdict, d.because, d.todo
+        from metric.decisions as d cross join ops.clock as clock
+        order by d.name
+        """,
+        {"run_id": run_id, "printed_at": now},
+    )
 
 
 @dataclass(frozen=True)

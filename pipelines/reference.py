@@ -10,7 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines import decisions
 from pipelines.errors import UsageError
+from pipelines.settings import CHECKOUT
 
 _DATED = {"valid_from": pl.Date, "valid_to": pl.Date}
 _SCHEMAS: dict[str, dict[str, type[pl.DataType]]] = {
@@ -34,7 +36,21 @@ _SCHEMAS: dict[str, dict[str, type[pl.DataType]]] = {
         "chip": pl.String, "hour_cny": pl.Float64, "output_tokens_per_second": pl.Float64,
         "utilisation": pl.Float64, "source": pl.String,
     },
+    "experiments": {
+        "experiment": pl.String, "arm": pl.String, "planned_share": pl.Float64,
+        "channel": pl.String, "source": pl.String,
+    },
+    "assumptions": {"name": pl.String, "value": pl.Float64, "source": pl.String},
 }  # fmt: skip
+# What an analysis assumes has a default: a folder without these files uses the checkout's.
+_WITH_DEFAULT = ("experiments", "assumptions", "decisions")
+_ASSUMPTIONS = {
+    "cloud_margin",
+    "value_months",
+    "iota_low",
+    "iota_high",
+    "support_cny_per_team_month",
+}
 HOME_CURRENCY = "CNY"
 
 
@@ -50,6 +66,9 @@ class Reference:
     models: pl.DataFrame
     services: pl.DataFrame
     chips: pl.DataFrame
+    experiments: pl.DataFrame
+    assumptions: pl.DataFrame
+    decisions: pl.DataFrame
     hash: str
 
     @property
@@ -57,7 +76,7 @@ class Reference:
         return frozenset(self.fx["currency"].to_list()) | {HOME_CURRENCY}
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        return {name: getattr(self, name) for name in _SCHEMAS}
+        return {name: getattr(self, name) for name in (*_SCHEMAS, "decisions")}
 
 
 def load(folder: Path) -> Reference:
@@ -65,12 +84,9 @@ def load(folder: Path) -> Reference:
     frames: dict[str, pl.DataFrame] = {}
     digest = hashlib.sha256()
     for name, schema in _SCHEMAS.items():
-        path = folder / f"{name}.csv"
+        path, content = _content(folder, f"{name}.csv")
         try:
-            content = path.read_bytes()
             frame = pl.read_csv(content, schema_overrides=schema, infer_schema=False)
-        except OSError as error:
-            raise UsageError(f"Can't read the reference file {path}: {error.strerror}.") from None
         except pl.exceptions.PolarsError as error:
             fault = str(error).splitlines()[0]
             raise UsageError(f"The reference file {path} is not usable: {fault}.") from None
@@ -79,6 +95,34 @@ def load(folder: Path) -> Reference:
             raise UsageError(f"The reference file {path} lacks the columns {', '.join(missing)}.")
         frames[name] = frame.select(*schema)
         digest.update(content)
+    path, content = _content(folder, "decisions.toml")
+    frames["decisions"] = decisions.parse(content, path)
+    digest.update(content)
+    _complete(frames)
     rate = pl.col("cny_per_unit").str.to_decimal(scale=6).cast(pl.Decimal(38, 6))
     frames["fx"] = frames["fx"].with_columns(rate)
     return Reference(**frames, hash=digest.hexdigest()[:12])
+
+
+def _content(folder: Path, name: str) -> tuple[Path, bytes]:
+    path = folder / name
+    if path.stem in _WITH_DEFAULT and not path.is_file():
+        path = CHECKOUT / "data" / "reference" / name
+    try:
+        return path, path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"Can't read the reference file {path}: {error.strerror}.") from None
+
+
+def _complete(frames: dict[str, pl.DataFrame]) -> None:
+    """Raises UsageError when an assumption has no value, or the planned arms are not a split."""
+    known = frames["assumptions"].drop_nulls("value")["name"].to_list()
+    if lacking := sorted(_ASSUMPTIONS - set(known)):
+        raise UsageError(f"The reference file assumptions.csv has no value for {lacking[0]}.")
+    for (name,), arms in frames["experiments"].group_by("experiment"):
+        shares: list[float | None] = arms["planned_share"].to_list()
+        if any(s is None or s <= 0 for s in shares) or abs(sum(s or 0 for s in shares) - 1) > 1e-9:
+            raise UsageError(
+                f"The reference file experiments.csv: the planned shares of {name} must be "
+                "above 0 and sum to 1."
+            )

@@ -507,6 +507,29 @@ PRINTS = Table(
         "changed_inputs": "What differed from the night published before.",
     },
 )
+DECISION_PRINTS = Table(
+    "ops.decision_prints",
+    "What each night printed of every pre-registered rule.",
+    "run_id, name",
+    {
+        "run_id": "Id of the run.",
+        "printed_at": "When (UTC).",
+        "as_of": "A.",
+        "known_at": "K; null = everything recorded.",
+        "definition": "Hash of the definition.",
+        "name": "Rule.",
+        "rule": "Hash of the rule's fields.",
+        "side": "Side of the threshold on which it acts.",
+        "threshold": "Its threshold.",
+        "number": "The number.",
+        "ci_low": "Lower 95 % limit.",
+        "ci_high": "Upper 95 % limit.",
+        "teams": "Teams behind it.",
+        "verdict": "act or hold.",
+        "because": "Why.",
+        "todo": "What the rule says to do.",
+    },
+)
 HASHES = Table(
     "ops.table_hashes",
     "Content hash of every journey and metric table of this print.",
@@ -590,12 +613,52 @@ REFERENCE = {
             "source": "Where the figures are from.",
         },
     ),
+    "experiments": Table(
+        "ref.experiments",
+        "Planned share of each arm of each experiment, and the channel that the experiment is about.",
+        "experiment, arm",
+        {
+            "experiment": "Experiment.",
+            "arm": "Arm; the one named holdout or control is what the others are compared with.",
+            "planned_share": "Share of the teams that the arm is to get.",
+            "channel": "Channel whose effect the experiment measures: plan, or one of fact.channel_costs.",
+            "source": "Where the split was registered.",
+        },
+    ),
+    "assumptions": Table(
+        "ref.assumptions",
+        "What the money side assumes because the data can't tell.",
+        "name",
+        {
+            "name": "Assumption.",
+            "value": "Its value.",
+            "source": "Where it is from.",
+        },
+    ),
+    "decisions": Table(
+        "ref.decisions",
+        "Pre-registered rules of the decision sheet, see decisions.toml.",
+        "name",
+        {
+            "rank": "Order of the rules in the file.",
+            "name": "Rule.",
+            "rule": "Hash of its fields: another rule starts another series.",
+            "question": "Question that it answers.",
+            "metric": "Number that decides: a name of metric.decision_numbers.",
+            "side": "above or below: side of the threshold on which the whole interval must lie.",
+            "threshold": "The threshold.",
+            "min_teams": "Least teams behind the number.",
+            "gates": "Gates that must pass.",
+            "act": "What to do when it acts.",
+            "hold": "What to do when it holds.",
+        },
+    ),
 }
 ALL: dict[str, Table] = {
     t.name: t
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

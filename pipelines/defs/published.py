@@ -23,9 +23,15 @@ from pipelines.sql_assets import Outcome
 
 ACCOUNTS = (tables.FILES, tables.MONEY)
 OTHER_DEFINITIONS = (tables.DEFINITION_GRID, tables.DEFINITION_SERIES)
-FILES, REJECTS, MONEY, PRINTS = (
+FILES, REJECTS, MONEY, PRINTS, DECISION_PRINTS = (
     dg.AssetKey(t.name.split("."))
-    for t in (tables.FILES, tables.REJECTS, tables.MONEY, tables.PRINTS)
+    for t in (
+        tables.FILES,
+        tables.REJECTS,
+        tables.MONEY,
+        tables.PRINTS,
+        tables.DECISION_PRINTS,
+    )
 )
 FACTS = [
     dg.AssetKey(t.name.split("."))
@@ -105,18 +111,27 @@ def other_definitions(night: NightResource) -> Iterator[dg.MaterializeResult[Non
         )
 
 
-@dg.asset(
-    key=PRINTS,
-    deps=[dg.AssetKey(["metric", "conversion"])],
-    group_name=GROUPS["ops"],
-    owners=[OWNER],
-    kinds={"duckdb"},
-    description=tables.PRINTS.description,
-    metadata=columns_metadata(tables.PRINTS.columns),
+@dg.multi_asset(
+    name="prints",
+    specs=[
+        dg.AssetSpec(
+            key=t.name.split("."),
+            deps=[dg.AssetKey(["metric", source])],
+            group_name=GROUPS["ops"],
+            owners=[OWNER],
+            kinds={"duckdb"},
+            description=t.description,
+            metadata=columns_metadata(t.columns),
+        )
+        for t, source in ((tables.PRINTS, "conversion"), (tables.DECISION_PRINTS, "decisions"))
+    ],
 )
-def prints(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult[None]:
+def prints(
+    context: dg.AssetExecutionContext, night: NightResource
+) -> Iterator[dg.MaterializeResult[None]]:
     rows = steps.record_print(night.night(), context.run_id, steps.utc_now())
-    return dg.MaterializeResult(metadata={"closed_cohorts": rows})
+    yield dg.MaterializeResult(asset_key=PRINTS, metadata={"closed_cohorts": rows})
+    yield dg.MaterializeResult(asset_key=DECISION_PRINTS)
 
 
 @dg.asset(
@@ -126,6 +141,7 @@ def prints(context: dg.AssetExecutionContext, night: NightResource) -> dg.Materi
         REJECTS,
         MONEY,
         PRINTS,
+        DECISION_PRINTS,
         *(dg.AssetKey(t.name.split(".")) for t in OTHER_DEFINITIONS),
         *(dg.AssetKey([a.schema, a.table]) for a in sql_assets.load_all()),
     ],
@@ -157,12 +173,18 @@ def cloudbound(
     kinds={"html"},
     description="The weekly report beside the published file: one page without a network.",
 )
-def report(night: NightResource) -> dg.MaterializeResult[None]:
+def report(
+    context: dg.AssetExecutionContext, night: NightResource
+) -> dg.MaterializeResult[None]:
     # Charts are a second of imports that only this step needs.
+    from pipelines.report.charts import markdown
     from pipelines.report.page import write
 
     places = night.night().settings
-    write(places, places.report)
+    for table, drawn in write(places, places.report).items():
+        if len(drawn) < 100_000:
+            chart = {"chart": dg.MetadataValue.md(markdown(drawn))}
+            context.log_event(dg.AssetObservation(table.split("."), metadata=chart))
     return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(places.report)})
 
 

@@ -7,7 +7,9 @@
 --   the plan; null without one.
 -- column utilisation: u = accepted / quota; null without a quota.
 -- stop: only whole windows | integrated_on + 28 < $as_of
--- stop: utilisation is not negative | utilisation is null or utilisation >= 0
+-- stop: a team has its window once | (select count(*) from journey.early_usage) = (
+--   select count(distinct e.team_id) from journey.early_usage as e)
+-- stop: no quota is negative | quota is null or quota > 0
 with
 
 integrated as (

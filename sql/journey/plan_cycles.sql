@@ -18,6 +18,11 @@
 -- column off_plan_after: The same in the 28 days after the cycle; null while they aren't over.
 -- column bound_by: The widest limit that refused a request: month, week, 5h, other, or none.
 -- column blocked_days: Days of the cycle on which some limit refused a request.
+-- column blocked_hours: Hours of the cycle in which some limit did: a floor, since who is stopped
+--   often stops asking.
+-- column blocked_hours_5h: Of those, hours in which the 5-hour limit was the binding one.
+-- column blocked_hours_week: The same for the weekly limit.
+-- column blocked_hours_month: The same for the monthly limit.
 -- column is_renewed: Whether a paid cycle follows within the grace; null while that is open.
 -- column next_event: Event that opened that following cycle, or churned; null while open.
 -- column is_moved_after: Whether moved_on lies within 28 days after the cycle; null while undecided.
@@ -25,6 +30,9 @@
 -- stop: attempted is accepted and refused | attempted = accepted + refused_5h + refused_week
 --   + refused_month + refused_other
 -- stop: a limit binds exactly when it refused | (bound_by = 'none') = (attempted = accepted)
+-- stop: blocked hours lie on blocked days | blocked_hours between blocked_days and 25 * blocked_days
+-- stop: one limit binds in an hour | blocked_hours_5h + blocked_hours_week + blocked_hours_month
+--   <= blocked_hours
 -- stop: cycles of a team don't overlap | not exists (
 --   select 1 from journey.plan_cycles as c where c.team_id = plan_cycles.team_id
 --   and c.cycle_number = plan_cycles.cycle_number + 1 and c.starts_on < plan_cycles.ends_on)
@@ -174,6 +182,23 @@ usage as (
     group by cycles.team_id, cycles.cycle_number
 ),
 
+blocked as (
+    select
+        cycles.team_id,
+        cycles.cycle_number,
+        count(*) as hours,
+        count(*) filter (where quota_states.state = '5h') as hours_5h,
+        count(*) filter (where quota_states.state = 'week') as hours_week,
+        count(*) filter (where quota_states.state = 'month') as hours_month
+    from cycles
+    inner join journey.quota_states as quota_states
+        on
+            cycles.team_id = quota_states.team_id
+            and quota_states.usage_on >= cycles.starts_on
+            and quota_states.usage_on < cycles.ends_on
+    group by cycles.team_id, cycles.cycle_number
+),
+
 -- A renewal is a cycle that starts within the grace. Both answers wait until the grace is over:
 -- counting early renewals and not yet the losses would flatter the youngest cycles.
 renewals as (
@@ -232,6 +257,10 @@ select
         else 'none'
     end as bound_by,
     usage.blocked_days,
+    coalesce(blocked.hours, 0) as blocked_hours,
+    coalesce(blocked.hours_5h, 0) as blocked_hours_5h,
+    coalesce(blocked.hours_week, 0) as blocked_hours_week,
+    coalesce(blocked.hours_month, 0) as blocked_hours_month,
     renewals.is_renewed,
     renewals.next_event,
     case
@@ -245,6 +274,8 @@ inner join usage
     on cycles.team_id = usage.team_id and cycles.cycle_number = usage.cycle_number
 inner join renewals
     on cycles.team_id = renewals.team_id and cycles.cycle_number = renewals.cycle_number
+left join blocked
+    on cycles.team_id = blocked.team_id and cycles.cycle_number = blocked.cycle_number
 left join quotas
     on cycles.team_id = quotas.team_id and cycles.cycle_number = quotas.cycle_number
 left join journey.moves as moves on cycles.team_id = moves.team_id

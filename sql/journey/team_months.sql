@@ -9,8 +9,11 @@
 -- column is_moved: Whether the month starts on or after moved_on.
 -- column output_tokens: Output tokens of the month.
 -- stop: months are whole | starts_on + 30 <= $as_of - $lag_days
--- stop: every month has its money | plan_net_cny is not null and inference_cny is not null
---   and cloud_net_cny is not null
+-- stop: a team has each month once | (select count(*) from journey.team_months) = (
+--   select count(distinct (m.team_id, m.month_number)) from journey.team_months as m)
+-- stop: no token is in two months | (
+--   select sum(m.output_tokens) from journey.team_months as m) <= coalesce((
+--   select sum(u.output_tokens) from fact.usage_days as u), 0)
 with
 
 -- A month counts only when its charges are complete; one that a merge cut is left out.

@@ -12,8 +12,8 @@
 -- column list_price_cny: The same tokens at the dated price of models.csv.
 -- column ratio_to_list: scenario_cny / list_price_cny.
 -- column subsidy_per_team: (scenario_cny - plan net) / teams.
--- column p_star_low: Break-even conversion at this cost when 9 of 10 moves are incremental.
--- column p_star_high: The same when 2 of 10 are.
+-- column p_star_low: Break-even conversion at this cost and iota_high of metric.unit_economics.
+-- column p_star_high: The same at iota_low; null where that is 0.
 -- column label: not identified: a scenario, its throughput and utilisation are assumptions.
 -- stop: a row for each chip | (select count(*) from metric.cost_scenarios) = (
 --   select count(*) from ref.chips)
@@ -32,7 +32,10 @@ totals as (
 ),
 
 worth as (
-    select max(value_per_converted_team) as value_per_converted_team
+    select
+        max(value_per_converted_team) as value_per_converted_team,
+        max(iota_low) as iota_low,
+        max(iota_high) as iota_high
     from metric.unit_economics
     where "by" = 'all'
 ),
@@ -45,7 +48,7 @@ scenarios as (
         chips.output_tokens_per_second,
         chips.utilisation,
         totals.*,
-        worth.value_per_converted_team,
+        worth.*,
         totals.output_tokens
         / nullif(3600 * chips.output_tokens_per_second * chips.utilisation, 0) as chip_hours
     from ref.chips as chips
@@ -57,7 +60,12 @@ costs as (
     select
         *,
         chip_hours * hour_cny as scenario_cny,
-        (chip_hours * hour_cny - plan_net_cny) / nullif(teams, 0) as subsidy_per_team
+        (chip_hours * hour_cny - plan_net_cny) / nullif(teams, 0) as subsidy_per_team,
+        -- greatest() would make 0 of an unknown cost.
+        case
+            when chip_hours is not null
+                then greatest((chip_hours * hour_cny - plan_net_cny) / nullif(teams, 0), 0)
+        end as subsidy_to_earn
     from scenarios
 )
 
@@ -76,10 +84,10 @@ select
     round(scenario_cny / nullif(list_price_cny, 0), 6) as ratio_to_list,
     round(subsidy_per_team, 4) as subsidy_per_team,
     round(
-        greatest(subsidy_per_team, 0) / nullif(0.9 * greatest(value_per_converted_team, 0), 0), 9
+        subsidy_to_earn / nullif(iota_high * greatest(value_per_converted_team, 0), 0), 9
     ) as p_star_low,
     round(
-        greatest(subsidy_per_team, 0) / nullif(0.2 * greatest(value_per_converted_team, 0), 0), 9
+        subsidy_to_earn / nullif(iota_low * greatest(value_per_converted_team, 0), 0), 9
     ) as p_star_high,
     'not identified' as label
 from costs

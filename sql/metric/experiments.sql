@@ -4,7 +4,9 @@
 -- column arm: Arm that is compared with it.
 -- column assigned: Teams assigned to the arm so far.
 -- column control_assigned: Teams assigned to the control.
--- column expected_share: Planned share of the arm among both.
+-- column expected_share: Planned share of the arm among both (ref.experiments); an experiment that
+--   isn't planned there counts as an even split.
+-- column is_planned: Whether it is planned there.
 -- column srm_p: p of the chi-square test of the split (1 degree of freedom).
 -- column has_srm: Whether srm_p is under 0.001: the assignment is broken, read nothing else.
 -- column teams: Matured teams of the arm, see metric.incrementality.
@@ -15,19 +17,33 @@
 -- column renewal_difference: Guardrail: difference of the first cycle's renewal share.
 -- column renewal_ci_low: Lower Newcombe limit.
 -- column renewal_ci_high: Upper Newcombe limit.
--- column teams_needed: Matured teams still needed, both arms, to see 3 points with 80 % power.
--- column verdict: broken split, guardrail breached (renewal surely lower), better, worse, or hold.
+-- column blocked_difference: Guardrail: difference of the share of first cycles with a blocked hour.
+-- column blocked_ci_low: Lower Newcombe limit.
+-- column blocked_ci_high: Upper Newcombe limit.
+-- column margin_difference: Guardrail: difference of the mean contribution (CNY) of a subscriber's
+--   first 3 whole months since S.
+-- column margin_ci_low: Lower 95 % limit (normal, variances of the arms apart).
+-- column margin_ci_high: Upper limit.
+-- column teams_needed: Matured teams still needed, both arms, to see 3 points with 80 % power; null while
+--   nobody has matured.
+-- column breached_guardrail: renewal (surely lower), blocked time (surely more), margin (surely
+--   lower), the first of them; empty without.
+-- column verdict: broken split, guardrail breached, better, worse, or hold.
 -- column label: not identified with a broken split, immature while teams are needed, else empty.
 -- stop: a broken split shows no effect | not has_srm or (difference is null
 --   and verdict = 'broken split')
+-- stop: nobody rolls out through a guardrail | verdict <> 'better' or breached_guardrail = ''
+-- stop: the sequence holds its difference | difference is null or ci_low is null
+--   or difference between ci_low - 1e-12 and ci_high + 1e-12
+-- warn: every experiment is planned | is_planned
 -- stop: matured are among the assigned | teams <= assigned and control_teams <= control_assigned
 with
 
--- Planned share of the control; an experiment that isn't listed is split evenly.
-planned as (
+assumptions as (
     select
-        'launch-offer' as experiment,
-        0.15 as control_share
+        max("value") filter (where name = 'cloud_margin') as cloud_margin,
+        max("value") filter (where name = 'support_cny_per_team_month') as support_cny
+    from ref.assumptions
 ),
 
 assigned as (
@@ -46,7 +62,9 @@ splits as (
         arms.arm,
         arms.teams as assigned,
         controls.teams as control_assigned,
-        (1 - coalesce(planned.control_share, 0.5))::double as expected_share
+        coalesce(planned.planned_share / (planned.planned_share + planned_controls.planned_share), 0.5)
+            as expected_share,
+        planned.planned_share is not null and planned_controls.planned_share is not null as is_planned
     from assigned as arms
     inner join (
         select
@@ -56,7 +74,16 @@ splits as (
         where is_control
         group by experiment
     ) as controls on arms.experiment = controls.experiment
-    left join planned on arms.experiment = planned.experiment
+    left join ref.experiments as planned
+        on arms.experiment = planned.experiment and arms.arm = planned.arm
+    left join (
+        select
+            experiment,
+            sum(planned_share) as planned_share
+        from ref.experiments
+        where lower(arm) in ('holdout', 'control')
+        group by experiment
+    ) as planned_controls on arms.experiment = planned_controls.experiment
     where not arms.is_control
 ),
 
@@ -108,6 +135,63 @@ control_renewals as (
     group by experiment
 ),
 
+-- Guardrail: hours blocked in the first cycle, once it is over.
+blocked as (
+    select
+        assignments.experiment,
+        case when lower(assignments.arm) not in ('holdout', 'control') then assignments.arm end
+            as arm,
+        count(*) as cycles,
+        count(*) filter (where cycles.blocked_hours > 0) as blocked
+    from fact.assignments as assignments
+    inner join journey.plan_cycles as cycles
+        on assignments.team_id = cycles.team_id and cycles.cycle_number = 1
+    where cycles.ends_on <= $as_of
+    group by 1, 2
+),
+
+-- Guardrail: the contribution of the subscribers' first three whole months.
+margins as (
+    select
+        assignments.experiment,
+        assignments.arm,
+        lower(assignments.arm) in ('holdout', 'control') as is_control,
+        sum(
+            months.plan_net_cny + assumptions.cloud_margin * months.cloud_net_cny
+            - months.inference_cny - assumptions.support_cny
+        ) as observed
+    from fact.assignments as assignments
+    inner join journey.team_months as months on assignments.team_id = months.team_id
+    cross join assumptions
+    where months.month_number <= 3
+    group by assignments.experiment, assignments.arm, assignments.team_id
+    having count(*) = 3
+),
+
+means as (
+    select
+        experiment,
+        case when is_control then null else arm end as arm,
+        count(*) as n,
+        avg(observed) as mean,
+        var_samp(observed) as variance
+    from margins
+    group by experiment, case when is_control then null else arm end
+),
+
+differences as (
+    select
+        arms.experiment,
+        arms.arm,
+        round(arms.mean - controls.mean, 9) as difference,
+        round(1.959963984540054 * sqrt(arms.variance / arms.n + controls.variance / controls.n), 9)
+            as half_width
+    from means as arms
+    inner join means as controls
+        on arms.experiment = controls.experiment and controls.arm is null
+    where arms.arm is not null
+),
+
 gathered as (
     select
         srm.experiment,
@@ -115,6 +199,7 @@ gathered as (
         srm.assigned,
         srm.control_assigned,
         srm.expected_share,
+        srm.is_planned,
         srm.srm_p,
         srm.srm_p < 0.001 as has_srm,
         coalesce(effects.teams, 0) as teams,
@@ -130,12 +215,24 @@ gathered as (
         coalesce(renewals.renewed, 0) as renewed,
         coalesce(renewals.cycles, 0) as cycles,
         coalesce(control_renewals.renewed, 0) as control_renewed,
-        coalesce(control_renewals.cycles, 0) as control_cycles
+        coalesce(control_renewals.cycles, 0) as control_cycles,
+        coalesce(blocked.cycles, 0) as ended_cycles,
+        coalesce(blocked.blocked, 0) as blocked_cycles,
+        coalesce(control_blocked.cycles, 0) as control_ended_cycles,
+        coalesce(control_blocked.blocked, 0) as control_blocked_cycles,
+        contributions.difference as margin_difference,
+        contributions.difference - contributions.half_width as margin_ci_low,
+        contributions.difference + contributions.half_width as margin_ci_high
     from srm
     left join metric.incrementality as effects
         on srm.experiment = effects.experiment and srm.arm = effects.arm
     left join renewals on srm.experiment = renewals.experiment and srm.arm = renewals.arm
     left join control_renewals on srm.experiment = control_renewals.experiment
+    left join blocked on srm.experiment = blocked.experiment and srm.arm = blocked.arm
+    left join blocked as control_blocked
+        on srm.experiment = control_blocked.experiment and control_blocked.arm is null
+    left join differences as contributions
+        on srm.experiment = contributions.experiment and srm.arm = contributions.arm
 ),
 
 -- (1.96 + 0.84)^2 x p (1 - p) x (1 / share + 1 / control share) / 0.03^2, less what there is.
@@ -153,10 +250,31 @@ estimates as (
         end as ci_high,
         newcombe_low(renewed, cycles, control_renewed, control_cycles) as renewal_ci_low,
         newcombe_high(renewed, cycles, control_renewed, control_cycles) as renewal_ci_high,
-        greatest(ceil(
-            7.84 * pooled * (1 - pooled) / (expected_share * (1 - expected_share)) / 0.0009
-        ) - teams - control_teams, 0)::bigint as teams_needed
+        blocked_cycles / nullif(ended_cycles, 0)
+        - control_blocked_cycles / nullif(control_ended_cycles, 0) as blocked_difference,
+        newcombe_low(blocked_cycles, ended_cycles, control_blocked_cycles, control_ended_cycles)
+            as blocked_ci_low,
+        newcombe_high(blocked_cycles, ended_cycles, control_blocked_cycles, control_ended_cycles)
+            as blocked_ci_high,
+        -- greatest() would make 0 of an unknown share.
+        case
+            when pooled is not null then greatest(ceil(
+                7.84 * pooled * (1 - pooled) / (expected_share * (1 - expected_share)) / 0.0009
+            ) - teams - control_teams, 0)
+        end::bigint as teams_needed
     from gathered
+),
+
+judged as (
+    select
+        *,
+        case
+            when renewal_ci_high < 0 then 'renewal'
+            when blocked_ci_low > 0 then 'blocked time'
+            when margin_ci_high < 0 then 'margin'
+            else ''
+        end as breached_guardrail
+    from estimates
 )
 
 select
@@ -165,6 +283,7 @@ select
     assigned,
     control_assigned,
     expected_share,
+    is_planned,
     srm_p,
     has_srm,
     teams,
@@ -176,10 +295,17 @@ select
         as renewal_difference,
     renewal_ci_low,
     renewal_ci_high,
+    blocked_difference,
+    blocked_ci_low,
+    blocked_ci_high,
+    margin_difference,
+    margin_ci_low,
+    margin_ci_high,
     teams_needed,
+    breached_guardrail,
     case
         when has_srm then 'broken split'
-        when renewal_ci_high < 0 then 'guardrail breached'
+        when breached_guardrail <> '' then 'guardrail breached'
         when ci_low > 0 then 'better'
         when ci_high < 0 then 'worse'
         else 'hold'
@@ -189,5 +315,5 @@ select
         when teams_needed is null or teams_needed > 0 then 'immature'
         else ''
     end as label
-from estimates
+from judged
 order by experiment asc, arm asc

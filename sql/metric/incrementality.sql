@@ -19,9 +19,13 @@
 -- column iota: Incremental share: itt x teams / moved_subscribers; not cut to 0..1.
 -- column iota_ci_low: The same at itt_ci_low.
 -- column iota_ci_high: The same at itt_ci_high.
--- column label: not identified without an assignment or where Fieller has no interval; immature
---   under 30 teams in an arm; else empty.
+-- column label: not identified without an assignment, or where the arm changes subscribing but not
+--   surely (no Fieller interval); immature under 30 teams in an arm; else empty. An experiment among
+--   subscribers has no Wald, and its itt stands.
 -- stop: there is always a row | (select count(*) from metric.incrementality) > 0
+-- stop: nobody counts who wasn't assigned | teams <= (
+--   select count(*) from fact.assignments as a
+--   where a.experiment = incrementality.experiment and a.arm = incrementality.arm)
 -- stop: counts are among the teams | moved <= teams and subscribed <= teams
 --   and control_moved <= control_teams and moved_subscribers <= subscribed
 -- stop: nothing is claimed without an assignment | experiment <> 'none' or label = 'not identified'
@@ -156,6 +160,8 @@ compared as (
         case when is_identified then (b + sqrt(greatest(b * b - a * c, 0))) / a end as wald_ci_high,
         moved_subscribers,
         case
+            when subscribed = teams and control_subscribed = control_teams
+                then case when least(teams, control_teams) < 30 then 'immature' else '' end
             when not is_identified then 'not identified'
             when least(teams, control_teams) < 30 then 'immature'
             else ''

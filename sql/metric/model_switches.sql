@@ -9,6 +9,8 @@
 -- column ci_low: Lower Wilson limit.
 -- column ci_high: Upper Wilson limit.
 -- column label: immature under 30 teams, else association: nobody assigned the models.
+-- stop: a team switches once | (select sum(s.teams) from metric.model_switches as s) <= (
+--   select count(*) from journey.teams as t where t.integrated_on + 56 < $as_of)
 -- stop: the rows of a model make its teams | (
 --   select sum(s.teams) from metric.model_switches as s
 --   where s.from_model = model_switches.from_model) = of_teams

@@ -12,7 +12,11 @@
 -- column retained_ci_high: Upper limit.
 -- column median_cycles: First cycle after which at most half go on; null while more do.
 -- column label: immature under 30 teams at risk, else empty.
--- stop: renewals are among the teams at risk | renewed <= at_risk
+-- stop: the curve begins with everybody | cycle_number > 1 or "plan" <> 'all' or at_risk = (
+--   select count(distinct c.team_id) from journey.plan_cycles as c where c.is_renewed is not null)
+-- stop: who is at risk of a cycle renewed the one before | at_risk <= coalesce((
+--   select r.renewed from metric.plan_retention as r where r.plan = plan_retention.plan
+--   and r.cycle_number = plan_retention.cycle_number - 1), at_risk)
 -- stop: the curve only falls | retained is null or not exists (
 --   select 1 from metric.plan_retention as r where r.plan = plan_retention.plan
 --   and r.cycle_number < plan_retention.cycle_number and r.retained < plan_retention.retained - 1e-12)

@@ -14,6 +14,9 @@
 -- column drift_ci_low: Lower Newcombe limit of the drift.
 -- column drift_ci_high: Upper Newcombe limit.
 -- column label: immature under 30 teams in the cohort, else empty.
+-- stop: every mature team is in one quadrant | cohort <> 'all' or of_teams = (
+--   select count(*) from journey.teams as t
+--   where t.is_headline and t.potential_days >= $headline_horizon)
 -- stop: the quadrants make the cohort | (
 --   select sum(q.teams) from metric.quadrants as q where q.cohort = quadrants.cohort) = of_teams
 -- stop: the cohorts make the whole | (

@@ -7,8 +7,9 @@
 -- column cycles_unbound: Decided cycles that no limit bound: the comparison.
 -- column not_renewed_bound: Of cycles_bound, not renewed.
 -- column not_renewed_unbound: Of cycles_unbound, not renewed.
--- column odds_ratio: Mantel-Haenszel odds ratio of not renewing, bound against unbound, within decile
---   of attempted / quota x cycle number (1, 2, 3 and later) x plan; null when no stratum compares.
+-- column odds_ratio: Mantel-Haenszel odds ratio of not renewing, bound against unbound, within strata
+--   of 20 cycles with like attempted / quota, of one plan and cycle number (1, 2, 3 and later); null
+--   when no stratum compares.
 -- column ci_low: Lower 95 % limit (Robins-Breslow-Greenland; cycles of a team count as independent).
 -- column ci_high: Upper limit.
 -- column p: Its p-value.
@@ -17,6 +18,9 @@
 -- column warning: What is wrong with the crude ratio, where it points the other way.
 -- column blocked_days: Days with a refused request in the bound cycles.
 -- column blocked_days_per_cycle: blocked_days / cycles_bound.
+-- column blocked_hours: Hours of the bound cycles in which this limit was the binding one (any: in
+--   which some limit refused); a floor, since who is stopped often stops asking.
+-- column blocked_hours_per_cycle: blocked_hours / cycles_bound.
 -- column upgraded: Of cycles_bound, followed by an upgrade.
 -- column churned: Of cycles_bound, followed by no paid cycle within the grace.
 -- column off_plan: Of cycles_bound, followed by a pay-as-you-go request within 28 days.
@@ -24,21 +28,25 @@
 -- column label: association (nobody assigned the limits); immature under 30 cycles on either side.
 -- stop: every limit has its row | (select count(*) from metric.quota_friction) = 4
 -- stop: the crude ratio never stands alone | crude_odds_ratio is null or odds_ratio is not null
+-- stop: every decided cycle is bound or unbound | limit_name <> 'any' or cycles_bound + cycles_unbound
+--   = (select count(*) from journey.plan_cycles as c where c.is_renewed is not null and c.quota > 0)
 -- stop: counts are among the cycles | not_renewed_bound <= cycles_bound
 --   and not_renewed_unbound <= cycles_unbound and upgraded + churned <= cycles_bound
 -- stop: an interval holds its ratio | odds_ratio is null or ci_low is null
 --   or odds_ratio between ci_low - 1e-12 and ci_high + 1e-12
 with
 
--- Only decided cycles with a quota; who asks more is stopped more and also renews more, so demand
--- is cut into deciles of attempted / quota, which are those of its logarithm.
+-- Only decided cycles with a quota; who asks more is stopped more and also renews more, so like
+-- demand is compared: strata of 20 cycles in the order of attempted / quota, which is that of its
+-- logarithm. Deciles would leave so much difference inside each that with many cycles a limit without
+-- effect seems to have one.
 decided as (
     select
         cycles.*,
-        ntile(10) over (
-            partition by cycles.plan
+        (row_number() over (
+            partition by cycles.plan, least(cycles.cycle_number, 3)
             order by cycles.attempted / cycles.quota asc, cycles.team_id asc, cycles.cycle_number asc
-        ) as demand_decile,
+        ) - 1) // 20 as demand_class,
         least(cycles.cycle_number, 3) as cycle_class
     from journey.plan_cycles as cycles
     where cycles.is_renewed is not null and cycles.quota > 0
@@ -52,11 +60,15 @@ compared as (
             when bound_by = 'other' then ['any']
             else ['any', bound_by]
         end) as limit_name,
-        {'decile': demand_decile, 'cycle': cycle_class, 'plan': "plan"} as stratum,
+        {'demand': demand_class, 'cycle': cycle_class, 'plan': "plan"} as stratum,
         bound_by <> 'none' as exposed,
         not is_renewed as outcome,
         next_event,
         blocked_days,
+        blocked_hours,
+        blocked_hours_5h,
+        blocked_hours_week,
+        blocked_hours_month,
         off_plan_after,
         is_moved_after
     from decided
@@ -163,6 +175,12 @@ counts as (
         count(*) filter (where exposed and outcome) as not_renewed_bound,
         count(*) filter (where not exposed and outcome) as not_renewed_unbound,
         coalesce(sum(blocked_days) filter (where exposed), 0)::bigint as blocked_days,
+        coalesce(sum(case limit_name
+            when '5h' then blocked_hours_5h
+            when 'week' then blocked_hours_week
+            when 'month' then blocked_hours_month
+            else blocked_hours
+        end) filter (where exposed), 0)::bigint as blocked_hours,
         count(*) filter (where exposed and next_event = 'upgraded') as upgraded,
         count(*) filter (where exposed and next_event = 'churned') as churned,
         count(*) filter (where exposed and off_plan_after > 0) as off_plan,
@@ -187,6 +205,7 @@ stated as (
         case when estimates.common_odds_ratio is not null then estimates.crude_odds_ratio end
             as crude_odds_ratio,
         coalesce(counts.blocked_days, 0) as blocked_days,
+        coalesce(counts.blocked_hours, 0) as blocked_hours,
         coalesce(counts.upgraded, 0) as upgraded,
         coalesce(counts.churned, 0) as churned,
         coalesce(counts.off_plan, 0) as off_plan,
@@ -215,6 +234,8 @@ select
     end as warning,
     blocked_days,
     blocked_days / nullif(cycles_bound, 0) as blocked_days_per_cycle,
+    blocked_hours,
+    blocked_hours / nullif(cycles_bound, 0) as blocked_hours_per_cycle,
     upgraded,
     churned,
     off_plan,

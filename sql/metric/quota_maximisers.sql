@@ -9,7 +9,11 @@
 -- column plan_net_cny: What the maximisers paid for the plan.
 -- column inference_cny: What their tokens cost.
 -- column label: immature under 30 teams, else empty.
--- stop: maximisers are among the teams | maximisers <= of_teams
+-- stop: every mature team counts once | "plan" <> 'all' or of_teams = (
+--   select count(*) from journey.teams as t
+--   where t.is_headline and t.potential_days >= $headline_horizon)
+-- stop: maximisers have had two cycles | maximisers <= (select count(*) from (
+--   select c.team_id from journey.plan_cycles as c group by c.team_id having count(*) >= 2))
 -- stop: the plans make the whole | "plan" = 'all' or (
 --   select sum(q.maximisers) from metric.quota_maximisers as q where q.plan <> 'all') = (
 --   select q.maximisers from metric.quota_maximisers as q where q.plan = 'all')

@@ -19,8 +19,9 @@
 -- stop: counts are among the teams | moved_with <= teams_with and moved_without <= teams_without
 -- stop: unclassified is shown | (
 --   select count(*) from metric.task_conversion as t where t.task = 'unclassified') = 1
--- stop: every task splits the same teams | teams_with + teams_without = (
---   select max(t.teams_with + t.teams_without) from metric.task_conversion as t)
+-- stop: every task splits the teams of the landmark | teams_with + teams_without = (
+--   select count(*) from journey.teams as t
+--   where t.is_headline and t.potential_days >= 118 and t.days > 28)
 with
 
 -- Landmark on day 28: headline teams that had not moved by then and were decidable to day 118.

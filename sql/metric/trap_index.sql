@@ -3,7 +3,8 @@
 -- column week_on: Monday of a complete ISO week.
 -- column active_teams: Teams with an active day in the week.
 -- column inference_per_team: Inference cost / active_teams.
--- column margin_per_team: Scenario margin 0.3 x workload net of the subscribers / active_teams.
+-- column margin_per_team: Scenario margin x workload net of the subscribers / active_teams. The
+--   index doesn't depend on the size of the margin, only on its change.
 -- column weeks: Weeks of the 8 up to this one with both above 0.
 -- column cost_slope: Slope of log(inference_per_team) over those 8 weeks, per week.
 -- column margin_slope: Slope of log(margin_per_team).
@@ -40,16 +41,17 @@ inference as (
     group by date_trunc('week', usage_days.usage_on)
 ),
 
--- Scenario: a margin of 0.3 on workloads of subscribers from S on, standing customers left out.
+-- Scenario margin on workloads of subscribers from S on, standing customers left out.
 margins as (
     select
         date_trunc('week', workload_days.usage_on)::date as week_on,
-        0.3 * sum(workload_days.net_cny)::double as margin_cny
+        max(assumptions."value") * sum(workload_days.net_cny)::double as margin_cny
     from journey.workload_days as workload_days
     inner join journey.teams as teams
         on
             workload_days.team_id = teams.team_id
             and workload_days.usage_on >= teams.subscribed_on
+    inner join ref.assumptions as assumptions on assumptions.name = 'cloud_margin'
     where not teams.is_native
     group by date_trunc('week', workload_days.usage_on)
 ),

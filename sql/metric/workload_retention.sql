@@ -17,7 +17,8 @@
 -- stop: a row for each day | (select count(*) from metric.workload_retention) = 3
 -- stop: the families make the teams | families_0 + families_1 + families_2 + families_3
 --   + families_4 = teams
--- stop: retained are among the teams | retained <= teams
+-- stop: only moved teams have a workload to keep | retained <= teams and teams <= (
+--   select count(*) from journey.teams as t where t.is_headline and t.moved)
 with
 
 checkpoints as (

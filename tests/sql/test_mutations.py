@@ -62,9 +62,14 @@ ANALYSES = {
     "journey.early_usage",
     "journey.plan_cycles",
     "journey.team_months",
+    "journey.quota_states",
+    "metric.channels",
     "metric.cost_scenarios",
+    "metric.decision_numbers",
+    "metric.decisions",
     "metric.experiments",
     "metric.incrementality",
+    "metric.matched_controls",
     "metric.model_mix_retention",
     "metric.model_switches",
     "metric.plan_retention",
@@ -75,6 +80,7 @@ ANALYSES = {
     "metric.trap_index",
     "metric.unit_economics",
     "metric.workload_retention",
+    "ops.decisions",
 }
 
 
