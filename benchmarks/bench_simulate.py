@@ -55,7 +55,7 @@ def measure(teams: int, days: int, rows_per_day: int, processes: int) -> dict[st
     )
     return {
         "rows": made.request_rows,
-        "request_seconds": ended["requests"] - begun["requests"],
+        "request_seconds": ended["request rows"] - begun["request rows"],
         "whole_seconds": whole,
         "peak_mb": peak / 1024,
         "parquet_mb": written / 1e6,

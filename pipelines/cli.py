@@ -104,6 +104,9 @@ def demo(teams: int, days: int, seed: int, as_json: bool) -> None:
 @click.option("--dirt", type=float, help="0 (clean) to 1: duplicates, late rows, broken lines.")
 @click.option("--intent", type=float, help="How strongly intent drives plan and cloud alike.")
 @click.option("--world", default="healthy", show_default=True, help="Preset.")
+@click.option(
+    "--without", multiple=True, help="Leave out this effect (plan, quota, model); may repeat."
+)
 @click.option("--force", is_flag=True, help="Replace a folder that the simulator wrote.")
 @json_option
 def simulate(out: Path, as_json: bool, **options: Any) -> None:

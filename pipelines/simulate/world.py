@@ -49,6 +49,7 @@ MAX_TEAMS, MAX_DAYS = 10_000_000, 3_650
 _BLOCK_CELLS = 2_000_000
 _TEAMS_PER_CHARGE_PART = 5_000
 _BUSY_ROWS_PER_DAY = 50_000
+_SMALL_CELLS = 50_000
 Progress = Callable[[str, int, int], None]
 
 
@@ -100,16 +101,18 @@ def simulate(
     without: Sequence[str] = (),
     stripe_share: float = 0.15,
     force: bool = False,
-    processes: int = 2,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> SimulationSummary:
     """Write a world into `out` (a landing folder) and its truth beside it.
 
     intent: how strongly the wish to move drives both taking the plan and moving (0: naive
     comparisons are right); None takes the world's own. without: effects of the world to switch off,
-    of "plan", "quota" and "model". stripe_share: teams that are sold the plan
+    of "plan", "quota" and "model". processes: None takes two where that pays. stripe_share: teams that are sold the plan
     through Stripe. progress gets (stage, done, total).
     """
+    is_small = isinstance(teams, int) and isinstance(days, int) and teams * days < _SMALL_CELLS
+    processes = (1 if is_small else 2) if processes is None else processes
     settings = _checked(teams, days, seed, start, rows_per_day, dirt, intent, world, processes)
     if not 0.0 <= stripe_share <= 1.0:
         raise SimulationError(f"stripe_share is {stripe_share}, but must be a number from 0 to 1.")
@@ -312,8 +315,9 @@ def _make(
     def tell_rows(result: list[Written], done: int, total: int) -> None:
         nonlocal rows_done
         rows_done += sum(w.rows for w in result)
-        report("requests", min(rows_done, total_rows), total_rows)
+        report("request rows", min(rows_done, total_rows), total_rows)
 
+    report("request rows", 0, total_rows)
     written = [w for part in _all(run, _requests, blocks, tell_rows) for w in part]
     request_rows = sum(w.rows for w in written)
     exports = [(out, what, integrated_on, moves_on) for what in charges.snapshots(settings)]

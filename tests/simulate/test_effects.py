@@ -78,8 +78,9 @@ class Told:
             for schema in warehouse.SCHEMAS:
                 con.execute(f"create schema {schema}")
             warehouse.install_macros(con, over_tables=False)
-            assumptions = pl.read_csv(CHECKOUT / "data/reference/assumptions.csv")
-            for name, frame in {"ref.assumptions": assumptions, **given}.items():
+            for path in sorted((CHECKOUT / "data/reference").glob("assumptions.csv")):
+                warehouse.replace_table(con, f"ref.{path.stem}", pl.read_csv(path))
+            for name, frame in given.items():
                 warehouse.replace_table(con, name, frame)
             schema, _, name = table.partition(".")
             asset = sql_assets.parse(SQL / schema / f"{name}.sql", parser)

@@ -1,5 +1,6 @@
 """Planted labels against the brute-force reading of the written files, tolerance 0."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -74,6 +75,89 @@ def test_another_start_and_zone_edges(tmp_path) -> None:
 def test_dirt_moves_no_label(dirty: SimulationSummary, clean: SimulationSummary) -> None:
     one, other = (pl.read_parquet(s.truth / "accounts.parquet") for s in (dirty, clean))
     assert one.equals(other)
+
+
+@pytest.mark.parametrize("seed", [31, 32, 33])
+def test_dirt_moves_no_label_at_any_seed(tmp_path, seed: int) -> None:
+    """Duplicates, late and torn rows, amounts that are none, an upload that broke off, exports that
+    come after the one that replaces them: once all is there, the files say the same."""
+    told = []
+    for dirt in (0.0, 1.0):
+        out = tmp_path / str(dirt) / "landing"
+        summary = simulate(out, teams=240, days=130, seed=seed, dirt=dirt, processes=1)
+        world = brute_force.read(out)
+        assert (world.torn > 0, world.duplicates > 0, world.unreadable > 0) == (dirt > 0,) * 3
+        assert_labels_equal(summary, world)
+        told.append(pl.read_parquet(summary.truth / "accounts.parquet"))
+    assert told[0].equals(told[1])
+
+
+def test_dirt_of_the_bills_is_there(dirty: SimulationSummary) -> None:
+    """Good rows stand beside those that can't be read, and some exports come late."""
+    lines = [
+        line.split(",", 2)
+        for path in sorted((dirty.out / "billing").glob("*/*.csv"))
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    torn = [line for line in lines if len(line) == 2]
+    odd = [line for line in lines if len(line) == 3 and line[1].endswith("?")]
+    assert len(torn) > 20
+    assert len(odd) > 100
+    good = {line[2] for line in lines if len(line) == 3 and not line[1].endswith("?")}
+    assert all(line[2] in good for line in odd)
+    entries = [
+        json.loads(line) for line in (dirty.out / "billing/manifest.jsonl").read_text().splitlines()
+    ]
+    folders = [e["file"].split("/")[0] for e in entries]
+    assert folders != sorted(folders)
+
+
+def test_merges_and_splits_are_labelled(
+    dirty: SimulationSummary, truth: pl.DataFrame, found: brute_force.World
+) -> None:
+    """The links decide: without them some labels would be others."""
+    merged = truth.filter(pl.col("merged_on").is_not_null())
+    assert merged.height >= 3
+    early = merged.filter(pl.col("merged_on") <= dirty.complete_on)
+    window = timedelta(days=28)
+    assert (early["censored_on"] == early["merged_on"] - window).all()
+    both = truth.filter(pl.col("team_id").is_in(merged["merged_into"].to_list()))
+    assert both.height == merged.height
+    assert (truth["split_on"].is_not_null()).sum() >= 3
+    links = pl.read_csv(dirty.out / "directory/account_links.csv", try_parse_dates=True)
+    late = links.filter(pl.col("confidence") == 0.95)
+    days = (late["recorded_at"] - late["valid_from"]).dt.total_days()
+    assert days.max() > 5  # type: ignore[operator]
+    assert set(late["source"]) >= {"gateway", "billing"}
+    before = brute_force.World({}, found.subscribed, found.charges)
+    before.newest_request, before.newest_charge = found.newest_request, found.newest_charge
+    before.calls = found.calls
+    wrong = [
+        row["team_id"]
+        for row in merged.iter_rows(named=True)
+        if planted(row) != brute_force.judge(before, row["team_id"])
+    ]
+    assert len(wrong) == merged.height
+
+
+def test_worlds_without_quotas_count_a_merged_teams_calls_for_the_survivor(
+    dirty: SimulationSummary, truth: pl.DataFrame, found: brute_force.World
+) -> None:
+    """In the files the absorbed team still calls by its own name."""
+    merged = truth.filter(pl.col("merged_on").is_not_null())
+    names = merged["team_id"].to_list()
+    frames = [
+        pl.read_parquet(p, columns=["team", "requested_at"])
+        for p in sorted((dirty.out / "gateway").glob("*.parquet"))
+    ]
+    day = pl.col("requested_at").dt.offset_by("8h").dt.date()
+    calls = pl.concat(frames).filter(pl.col("team").is_in(names)).with_columns(day=day)
+    after = calls.join(merged, left_on="team", right_on="team_id").filter(
+        pl.col("day") >= pl.col("merged_on")
+    )
+    assert after.height > 20
+    for name, on in merged.select("team_id", "merged_on").iter_rows():
+        assert all(day < on for day in found.calls[name])
 
 
 def test_every_label_of_a_clean_world(tmp_path) -> None:

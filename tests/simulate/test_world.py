@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,35 @@ def bytes_of(folder: Path) -> dict[str, str]:
 def test_same_bytes_at_any_number_of_processes(tmp_path: Path, world: str) -> None:
     for processes in (1, 2):
         out = tmp_path / str(processes) / "landing"
-        simulate(out, teams=80, days=40, seed=3, dirt=0.5, processes=processes, world=world)
-    assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
+        simulate(out, teams=80, days=40, seed=3, dirt=1.0, processes=processes, world=world)
+    one = bytes_of(tmp_path / "1")
+    assert one == bytes_of(tmp_path / "2")
+    written = {re.sub(r"\d+", "0", name) for name in one}
+    assert written >= FILES, FILES - written
+
+
+FILES = {
+    "landing/.simulated.json",
+    "landing/gateway/requests-0-0-0.parquet",
+    "landing/gateway/late-0-0-0.parquet",
+    "landing/gateway/manifest.jsonl",
+    "landing/litellm/spend-0-0-0.jsonl",
+    "landing/plan/subscriptions-0-0.jsonl",
+    "landing/stripe/events-0-0.jsonl",
+    "landing/billing/0-0-0/focus-0.csv",
+    "landing/billing/0-0-0/focus-0.csv.gz",
+    "landing/directory/teams.csv",
+    "landing/directory/account_links.csv",
+    "landing/directory/assignments.csv",
+    "landing/directory/channel_costs.csv",
+    "truth/teams.parquet",
+    "truth/accounts.parquet",
+    "truth/shares.parquet",
+    "truth/effects.parquet",
+    "truth/experiments.parquet",
+    "truth/channels.parquet",
+}
+"""Every family of files, numbers as 0."""
 
 
 def test_another_seed_is_another_world(tmp_path: Path) -> None:
@@ -54,7 +82,26 @@ def _rows(out: Path, until: date) -> dict[str, Counter[Any]]:
         for r in map(json.loads, p.read_text("utf-8").splitlines())
         if r["occurred_at"] < until.isoformat()
     )
-    return {"gateway": Counter(gateway.rows()), "litellm": spend, "plan": events}
+    hooks = Counter(
+        line
+        for p in (out / "stripe").glob("events-*.jsonl")
+        for line in p.read_text("utf-8").splitlines()
+        if datetime.fromtimestamp(json.loads(line)["created"], UTC).date() < until
+    )
+    small = {
+        name: Counter(
+            pl.read_csv(out / f"directory/{name}.csv", infer_schema=False)
+            .filter(pl.col(at).str.slice(0, 10) < until.isoformat())
+            .rows()
+        )
+        for name, at in (
+            ("assignments", "assigned_at"),
+            ("account_links", "recorded_at"),
+            ("channel_costs", "month"),
+        )
+    }
+    told = {"gateway": Counter(gateway.rows()), "litellm": spend, "plan": events, "stripe": hooks}
+    return told | small
 
 
 def test_a_longer_world_extends_a_shorter_one(tmp_path: Path) -> None:
@@ -63,7 +110,17 @@ def test_a_longer_world_extends_a_shorter_one(tmp_path: Path) -> None:
         for d in (70, 96)
     )
     until = date(2025, 3, 17)
-    assert _rows(short.out, until) == _rows(long.out, until)
+    one, other = _rows(short.out, until), _rows(long.out, until)
+    assert all(one.values())
+    for family in ("gateway", "litellm", "plan", "stripe"):
+        assert one[family] == other[family], family
+    # Who comes later is not known yet, and the month goes on.
+    for family in ("assignments", "account_links"):
+        assert one[family] <= other[family], family
+    month = {row for row in one["channel_costs"] if row[0] < "2025-03-01"}
+    assert month <= set(other["channel_costs"])
+    teams = [set((s.out / "directory/teams.csv").read_text().splitlines()) for s in (short, long)]
+    assert teams[0] < teams[1]
     # Whole weeks are the same files; so are the exports of months that were over.
     one, other = bytes_of(short.out), bytes_of(long.out)
     whole = [k for k in one if k.startswith("gateway/") and "manifest" not in k]
@@ -73,13 +130,45 @@ def test_a_longer_world_extends_a_shorter_one(tmp_path: Path) -> None:
     assert [k for k in (*whole, *billed) if one[k] != other.get(k)] == []
     # What was decided stays decided.
     a, b = (pl.read_parquet(s.truth / "accounts.parquet") for s in (short, long))
+    merged = b.filter(pl.col("merged_on").is_not_null())
+    touched = [*merged["team_id"], *merged["merged_into"]]
     fixed = ["team_id", "region", "decoy", "intent", "offer", "takes_plan", "archetype"]
     assert a.select(fixed).equals(b.select(fixed))
+    a, b = (k.filter(~pl.col("team_id").is_in(touched)) for k in (a, b))
     moved = a.filter(pl.col("moved_on").is_not_null()).select("team_id", "moved_on")
     assert moved.join(b.select("team_id", "moved_on"), on=["team_id", "moved_on"]).equals(moved)
     habits = a.filter(pl.col("integrated_on").is_not_null()).select("team_id", "integrated_on")
     both = habits.join(b, on=["team_id", "integrated_on"])
     assert both.height == habits.height
+
+
+@pytest.mark.parametrize("world", ["quota-squeeze", "confounded", "trap"])
+def test_longer_worlds_extend_shorter_ones_with_quotas_too(tmp_path: Path, world: str) -> None:
+    """Whole weeks of requests, dirt and all, and the plan's months are the same files."""
+    for days in (35, 50):
+        simulate(tmp_path / str(days) / "landing", teams=90, days=days, seed=4, world=world)
+    one, other = (bytes_of(tmp_path / f"{days}/landing") for days in (35, 50))
+    whole = [k for k in one if re.match(r"(gateway|litellm)/.*\d", k)]
+    whole += [k for k in one if re.match(r"(plan|stripe)/.*2025-01", k)]
+    assert len(whole) >= 12
+    assert [k for k in whole if one[k] != other.get(k)] == []
+
+
+def test_names_are_for_people_and_in_both_languages(dirty: SimulationSummary) -> None:
+    teams = pl.read_csv(dirty.out / "directory/teams.csv")
+    for column in ("company", "office"):
+        texts = {r: teams.filter(region=r)[column] for r in ("domestic", "global")}
+        assert texts["domestic"].str.contains(r"\p{Han}").all()
+        assert not texts["global"].str.contains(r"\p{Han}").any()
+        assert teams[column].n_unique() > 300
+    assert teams["office"].str.contains(r"\d").all()
+    assert not teams["office"].str.contains("\n").any()
+    bills = pl.read_csv(next((dirty.out / "billing").glob("*/focus-1.csv")), infer_schema=False,
+                        truncate_ragged_lines=True)  # fmt: skip
+    assert len({*bills["BillingAccountName"]} & {*teams["company"]}) > 100
+    calls = pl.concat(pl.read_parquet(p) for p in (dirty.out / "gateway").glob("*.parquet"))
+    assert calls["member"].str.contains(r"^u\d{7}-\d{2}$").all()
+    assert calls["team"].str.contains(r"^team-\d{7}$").all()
 
 
 def test_manifests_and_marker(dirty: SimulationSummary) -> None:
@@ -116,7 +205,7 @@ def test_progress_ends_full(tmp_path: Path) -> None:
         processes=1,
         progress=lambda stage, done, total: seen.update({stage: (done, total)}),
     )
-    assert list(seen) == ["habits", "labels", "requests", "charges"]
+    assert list(seen) == ["habits", "labels", "request rows", "charges"]
     assert all(done == total for done, total in seen.values())
 
 
