@@ -22,7 +22,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines import warehouse
+from pipelines import lineage, warehouse
 from pipelines.errors import UsageError
 from pipelines.settings import SQL
 
@@ -141,12 +141,25 @@ def dependencies(query: str, own: str, path: Path, con: duckdb.DuckDBPyConnectio
     A table macro's source ('journey.strata') is a string there: strings that name a table of
     our schemas count as reads.
     """
+    return set(_reads(_tree(query, path, con))) - {own}
+
+
+def _tree(query: str, path: Path, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """DuckDB's parse tree. Raises UsageError naming the file when the query doesn't parse."""
     row = warehouse.one(con, "select json_serialize_sql(?::varchar)", [query])
     assert row is not None
-    tree = json.loads(row[0])
+    tree: dict[str, Any] = json.loads(row[0])
     if tree.get("error"):
         raise UsageError(f"{path}: {tree.get('error_message', 'the query does not parse')}")
-    return set(_reads(tree)) - {own}
+    return tree
+
+
+def column_sources(
+    asset: SqlAsset, documented: Mapping[str, Iterable[str]]
+) -> dict[str, lineage.Sources]:
+    """Column -> (table, column) that it is computed from; see lineage.py for what is left out."""
+    with warehouse.scratch() as con:
+        return lineage.columns(_tree(asset.query, asset.path, con), asset.columns, documented)
 
 
 def _reads(node: Any) -> Iterator[str]:

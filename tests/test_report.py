@@ -1,5 +1,6 @@
 """The weekly report: one page without a network, in both languages, in a real browser."""
 
+import base64
 import html
 import re
 from collections.abc import Iterator
@@ -256,17 +257,19 @@ def test_a_chart_in_the_data_takes_the_colours_of_the_page() -> None:
         {"name": ["a"], "share": [0.2], "denominator": [9], "headline_share": [0.1]}
     )
     drawn = charts.svg(charts.naive(frame, text.speaker("en")), 'a "title" <b>')
-    assert "var(--orange)" in drawn and not re.search(r'(?:fill|stroke)="#', drawn)
+    assert "var(--orange, #d55e00)" in drawn and not re.search(r'(?:fill|stroke)="#', drawn)
     assert 'aria-label="a &quot;title&quot; &lt;b&gt;"' in drawn
 
 
-def test_a_png_for_pages_of_markdown() -> None:
+def test_a_chart_alone_is_an_image_of_markdown() -> None:
     frame = pl.DataFrame(
         {"name": ["a"], "share": [0.2], "denominator": [9], "headline_share": [0.1]}
     )
-    address = charts.png(charts.naive(frame, text.speaker("en")))
-    assert address.startswith("data:image/png;base64,iVBORw0KGgo")
-    assert len(address) < 60_000
+    drawn = charts.svg(charts.naive(frame, text.speaker("en")), "x")
+    head, _, coded = charts.markdown(drawn).partition("base64,")
+    assert head == "![](data:image/svg+xml;"
+    assert base64.b64decode(coded.removesuffix(")")).decode() == drawn
+    assert 'fill="var(--orange, #d55e00)"' in drawn and 'width="' in drawn
 
 
 def test_every_metric_table_is_on_the_page_or_named_here() -> None:

@@ -9,6 +9,7 @@ named days in any case.
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 
@@ -24,9 +25,11 @@ from pipelines.defs.shared import (
     check_specs,
     columns_metadata,
     outcome_metadata,
+    source_link,
 )
 from pipelines.night import Night, Rebuilt
 
+THIS_FILE = source_link(Path(__file__))
 SPANS = dg.AssetKey(["ref", "team_spans"])
 REQUEST_DAYS = (tables.MEMBER_DAYS, tables.USAGE_DAYS, tables.BLOCKED_HOURS)
 SINGLE_RUN = dg.BackfillPolicy.single_run()
@@ -50,7 +53,7 @@ def _spec(table: tables.Table, *deps: dg.AssetKey, daily: bool = False) -> dg.As
         group_name=GROUPS[table.name.split(".")[0]],
         owners=[OWNER],
         kinds={"polars", "duckdb"},
-        metadata=columns_metadata(table.columns),
+        metadata=THIS_FILE | columns_metadata(table.columns),
         partitions_def=DAYS if daily else None,
     )
 
@@ -173,7 +176,7 @@ def small_facts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
             owners=[OWNER],
             kinds={"duckdb"},
             description=tables.CLOCK.description,
-            metadata=columns_metadata(tables.CLOCK.columns),
+            metadata=THIS_FILE | columns_metadata(tables.CLOCK.columns),
         )
     ],
     check_specs=check_specs(_key(tables.CLOCK), tables.CLOCK.checks),

@@ -4,14 +4,16 @@ Belongs here: one asset a step of night.py. Does not belong here: what the step 
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 
 from pipelines import night as steps
 from pipelines import tables
 from pipelines.defs.resources import NightResource
-from pipelines.defs.shared import GROUPS, OWNER, columns_metadata
+from pipelines.defs.shared import GROUPS, OWNER, columns_metadata, source_link
 
+THIS_FILE = source_link(Path(__file__))
 LAKE = dg.AssetKey(["lake", "files"])
 
 
@@ -20,6 +22,7 @@ LAKE = dg.AssetKey(["lake", "files"])
     group_name=GROUPS["lake"],
     owners=[OWNER],
     kinds={"polars", "parquet"},
+    metadata=THIS_FILE,
     description="Landing files as clean events by business day, each once; rejects with reason.",
 )
 def files(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult[None]:
@@ -48,7 +51,7 @@ def _spec(table: tables.Table, kind: str = "ref") -> dg.AssetSpec:
         group_name=GROUPS[kind],
         owners=[OWNER],
         kinds={"polars", "duckdb"},
-        metadata=columns_metadata(table.columns),
+        metadata=THIS_FILE | columns_metadata(table.columns),
         skippable=False,
     )
 

@@ -5,6 +5,7 @@ Belongs here: one asset a step of night.py. Does not belong here: what the step 
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
@@ -18,9 +19,11 @@ from pipelines.defs.shared import (
     check_specs,
     columns_metadata,
     outcome_metadata,
+    source_link,
 )
 from pipelines.sql_assets import Outcome
 
+THIS_FILE = source_link(Path(__file__))
 ACCOUNTS = (tables.FILES, tables.MONEY)
 OTHER_DEFINITIONS = (tables.DEFINITION_GRID, tables.DEFINITION_SERIES)
 FILES, REJECTS, MONEY, PRINTS, DECISION_PRINTS = (
@@ -54,7 +57,7 @@ FACTS = [
             group_name=GROUPS["ops"],
             owners=[OWNER],
             kinds={"polars", "duckdb"},
-            metadata=columns_metadata(t.columns),
+            metadata=THIS_FILE | columns_metadata(t.columns),
         )
         for t in (tables.FILES, tables.REJECTS, tables.MONEY)
     ],
@@ -90,7 +93,7 @@ def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
             group_name=GROUPS["metric"],
             owners=[OWNER],
             kinds={"sql", "duckdb"},
-            metadata=columns_metadata(t.columns),
+            metadata=THIS_FILE | columns_metadata(t.columns),
         )
         for t in OTHER_DEFINITIONS
     ],
@@ -121,7 +124,7 @@ def other_definitions(night: NightResource) -> Iterator[dg.MaterializeResult[Non
             owners=[OWNER],
             kinds={"duckdb"},
             description=t.description,
-            metadata=columns_metadata(t.columns),
+            metadata=THIS_FILE | columns_metadata(t.columns),
         )
         for t, source in ((tables.PRINTS, "conversion"), (tables.DECISION_PRINTS, "decisions"))
     ],
@@ -148,6 +151,7 @@ def prints(
     group_name=GROUPS["published"],
     owners=[OWNER],
     kinds={"duckdb"},
+    metadata=THIS_FILE,
     description="The published DuckDB file, put in place in one step: readers never wait.",
 )
 def cloudbound(
@@ -171,11 +175,10 @@ def cloudbound(
     group_name=GROUPS["published"],
     owners=[OWNER],
     kinds={"html"},
+    metadata=THIS_FILE,
     description="The weekly report beside the published file: one page without a network.",
 )
-def report(
-    context: dg.AssetExecutionContext, night: NightResource
-) -> dg.MaterializeResult[None]:
+def report(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult[None]:
     # Charts are a second of imports that only this step needs.
     from pipelines.report.charts import markdown
     from pipelines.report.page import write

@@ -74,5 +74,8 @@ def check_results(
         )
 
 
-def source_link(path: Path) -> dict[str, str]:
-    return {"source": path.relative_to(settings.CHECKOUT).as_posix()}
+def source_link(path: Path, line: int = 1) -> dict[str, Any]:
+    """The file, as a link that the UI opens in an editor."""
+    name = path.relative_to(settings.CHECKOUT).as_posix()
+    reference = dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=name)
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference])}

@@ -9,7 +9,7 @@ from datetime import timedelta
 import dagster as dg
 
 from pipelines import night as steps
-from pipelines import sql_assets
+from pipelines import sql_assets, tables
 from pipelines.alerts import STALE_AFTER
 from pipelines.defs.resources import NightResource
 from pipelines.defs.shared import (
@@ -29,6 +29,18 @@ FRESHNESS = {
         fail_window=STALE_AFTER, warn_window=timedelta(hours=26)
     )
 }
+
+
+def _column_lineage(asset: SqlAsset) -> dict[str, dg.TableColumnLineage]:
+    documented = {a.name: tuple(a.columns) for a in sql_assets.load_all()} | {
+        t.name: tuple(t.columns) for t in tables.ALL.values()
+    }
+    found = sql_assets.column_sources(asset, documented)
+    deps = {
+        column: [dg.TableColumnDep(table.split("."), name) for table, name in sorted(sources)]
+        for column, sources in found.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
 
 
 def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
@@ -56,7 +68,7 @@ def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
         outcome = steps.run_sql(night.night(), asset)
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=outcome_metadata(asset.columns, outcome),
+            metadata=outcome_metadata(asset.columns, outcome) | _column_lineage(asset),
             check_results=list(check_results(key, asset.checks, outcome)),
         )
 

@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, SKY, AMBER, PURPLE = (
 LIGHT, DARK = "#fdfdfd", "#101010"
 _ON = {BLUE: LIGHT, ORANGE: LIGHT, GREEN: LIGHT, PURPLE: DARK, AMBER: DARK, SKY: DARK, LINE: INK}
 WIDTH = 440
+_FONT = "system-ui, 'Noto Sans CJK SC', 'Microsoft YaHei', sans-serif"
 _ROW = 26
 
 
@@ -452,9 +453,8 @@ def _finish(chart: Any, height: int, **more: Any) -> Any:
 
 
 def _style(chart: Any, **more: Any) -> Any:
-    font = "system-ui, 'Noto Sans CJK SC', 'Microsoft YaHei', sans-serif"
     return (
-        chart.configure(font=font, background="transparent", **more)
+        chart.configure(font=_FONT, background="transparent", **more)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, titleColor=DIM, gridColor=LINE, domainColor=LINE, tickColor=LINE,
@@ -480,21 +480,24 @@ _IDLE = re.compile(
     r' style="pointer-events: ?none;?"'
 )
 _PLACED = re.compile(r' (?:d|transform)="[^"]+"')
-_SIZE = re.compile(r'(<svg[^>]*?) width="([\d.]+)" height="([\d.]+)"')
+_SIZE = re.compile(r'(<svg[^>]*?) (width="([\d.]+)" height="[\d.]+")')
 _LONG = re.compile(r"(\d+\.\d)\d+")
 
 
 def svg(chart: Any, label: str) -> str:
-    """Inline SVG with an accessible name, scaling with the page, in the page's colours."""
+    """Inline SVG with an accessible name, scaling with the page, in the page's colours.
+
+    Alone, as in an asset page of Dagster, it has the light ones.
+    """
     text = vlc.vegalite_to_svg(chart.to_dict(validate=False))
-    text = _SIZE.sub(r'\1 style="max-width: \2px"', text, count=1)
-    text = _COLOUR.sub(lambda m: f"var(--{_VARIABLES[m[0]]})", text)
+    text = _SIZE.sub(rf'\1 \2 style="max-width: \3px; font-family: {_FONT}"', text, count=1)
+    text = _COLOUR.sub(lambda m: f"var(--{_VARIABLES[m[0]]}, {m[0]})", text)
     text = _IDLE.sub("", text)
     text = _PLACED.sub(lambda m: _LONG.sub(r"\1", m[0]), text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label, quote=True)}"', 1)
 
 
-def png(chart: Any) -> str:
-    """A data address of a PNG, for pages that show Markdown only."""
-    image = vlc.vegalite_to_png(chart.to_dict(validate=False), scale=1.5)
-    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
+def markdown(drawn: str) -> str:
+    """An SVG as an image of Markdown, for pages that show nothing else."""
+    address = base64.b64encode(drawn.encode("utf-8")).decode("ascii")
+    return f"![](data:image/svg+xml;base64,{address})"
