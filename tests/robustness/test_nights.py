@@ -1,0 +1,164 @@
+"""Real nights: the real daemon ticks the schedule, the real webserver says how they ended.
+
+One story over one deployment, because a daemon takes longer to start than a night takes. It waits
+for minutes of the clock rather than for the machine. On PostgreSQL the same story runs with
+
+    CLOUDBOUND_TEST_ALL_NIGHTS=1 python -m pytest -n 0 tests/robustness/test_nights.py
+"""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.settings import CHECKOUT
+from tests.robustness import deployment, small
+from tests.robustness.deployment import Deployment, wait_for
+
+STORAGES = ["sqlite", "postgres"] if os.environ.get("CLOUDBOUND_TEST_ALL_NIGHTS") else ["sqlite"]
+EVERY_MINUTE = "* * * * *"
+NOTES = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')"
+PATIENCE = 300
+SENSOR = {
+    "repositoryLocationName": "cloudbound",
+    "repositoryName": "__repository__",
+    "sensorName": "landing_files",
+}
+SCHEDULE = {k: v for k, v in SENSOR.items() if k != "sensorName"} | {"scheduleName": "nightly"}
+
+
+@pytest.fixture(params=STORAGES)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    data, reference = tmp_path / "data", tmp_path / "reference"
+    small.first(data / "landing")
+    shutil.copytree(CHECKOUT / "data" / "reference", reference)
+    environment = {
+        "CLOUDBOUND_NIGHTLY_CRON": EVERY_MINUTE,
+        "CLOUDBOUND_REFERENCE": str(reference),
+        "CLOUDBOUND_ALERT_COMMAND": shlex.join(
+            [sys.executable, "-c", NOTES, str(tmp_path / "told")]
+        ),
+    }
+    with ExitStack() as stack:
+        storage = ""
+        if request.param == "postgres":
+            pytest.importorskip("dagster_postgres")
+            storage = deployment.POSTGRES_STORAGE
+            environment["CLOUDBOUND_POSTGRES_URL"] = stack.enter_context(deployment.postgres())
+        made = Deployment(data, deployment.home(tmp_path / "home", storage), **environment)
+        stack.callback(made.stop)
+        made.start()
+        yield made
+
+
+def ended(house: Deployment, known: set[str], why: str, **tags: str) -> dict[str, Any]:
+    """The first run that is not among the known ones, has the tags, and is over."""
+
+    def found() -> dict[str, Any] | None:
+        for run in reversed(house.runs()):
+            is_new = run["runId"] not in known and tags.items() <= run["tags"].items()
+            if is_new and run["status"] in ("SUCCESS", "FAILURE"):
+                return run
+        return None
+
+    run: dict[str, Any] = wait_for(found, PATIENCE, why)
+    return run
+
+
+def ids(house: Deployment) -> set[str]:
+    return {r["runId"] for r in house.runs()}
+
+
+def stop_schedule(house: Deployment) -> None:
+    state = house.ask(
+        "query($s: ScheduleSelector!) { scheduleOrError(scheduleSelector: $s) { ... on Schedule {"
+        " scheduleState { id } } } }",
+        s=SCHEDULE,
+    )["scheduleOrError"]["scheduleState"]["id"]
+    house.ask("mutation($id: String!) { stopRunningSchedule(id: $id) { __typename } }", id=state)
+
+
+def quiet(house: Deployment) -> set[str]:
+    """All runs, once none is under way."""
+    wait_for(
+        lambda: all(r["status"] in ("SUCCESS", "FAILURE", "CANCELED") for r in house.runs()),
+        PATIENCE,
+        "no run is under way",
+    )
+    return ids(house)
+
+
+def test_nights_of_a_real_daemon(house: Deployment, tmp_path: Path) -> None:
+    published, told = house.data / "cloudbound.duckdb", tmp_path / "told"
+
+    # The schedule, running by default, is ticked at its time, and the night publishes.
+    first = ended(house, set(), "the schedule's first night")
+    assert first["status"] == "SUCCESS"
+    assert first["tags"]["dagster/schedule_name"] == "nightly"
+    old = small.version(published)
+
+    # A stopping check fails: nothing is published, the UI says so, someone is told, once.
+    chips = house.data.parent / "reference" / "chips.csv"
+    sound = chips.read_text("utf-8")
+    known = quiet(house)
+    names = sound.splitlines()[0].split(",")
+    rows = [line.split(",") for line in sound.splitlines()[1:]]
+    for row in rows:
+        row[names.index("hour_cny")] = "-" + row[names.index("hour_cny")]
+    chips.write_text("\n".join(",".join(r) for r in [names, *rows]) + "\n", "utf-8")
+    before = published.resolve()
+    failed = ended(house, known, "a night with a failed check")
+    assert failed["status"] == "FAILURE"
+    assert "FAILED" in house.check("metric", "cost_scenarios").values()
+    assert published.resolve() == before and small.version(published) == old
+    wait_for(told.exists, PATIENCE, "someone is told")
+    alarm = json.loads(told.read_text("utf-8").splitlines()[0])
+    assert alarm["kind"] == "failed"
+    chips.write_text(sound, "utf-8")
+
+    # Daemon and webserver stop; a night is missed; after a restart it is made up for, and
+    # nothing of the history is lost.
+    seen = {r["runId"]: r["status"] for r in house.runs()}
+    house.stop()
+    time.sleep(61)
+    house.start()
+    again = {r["runId"]: r["status"] for r in house.runs()}
+    assert seen.keys() <= again.keys()
+    assert all(again[r] == s for r, s in seen.items() if s in ("SUCCESS", "FAILURE"))
+    assert ended(house, set(seen), "the missed night")["status"] == "SUCCESS"
+
+    # A fault that passes: somebody holds the build file for a moment, and a retry heals it.
+    known = quiet(house)
+    with duckdb.connect(str(house.data / "build.duckdb")):
+        assert ended(house, known, "a night that fails")["status"] == "FAILURE"
+    retried = ended(
+        house, known, "its retry", **{"dagster/parent_run_id": _failed_since(house, known)}
+    )
+    assert retried["status"] == "SUCCESS"
+
+    # With the schedule off, the sensor sees late files and starts a night for them.
+    stop_schedule(house)
+    house.ask(
+        "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }", s=SENSOR
+    )
+    known = quiet(house)
+    small.late(house.data / "landing")
+    by_sensor = ended(
+        house, known, "the sensor's night", **{"dagster/sensor_name": "landing_files"}
+    )
+    assert by_sensor["status"] == "SUCCESS"
+    assert small.version(published) != old
+
+
+def _failed_since(house: Deployment, known: set[str]) -> str:
+    failed = [r["runId"] for r in house.runs() if r["status"] == "FAILURE"]
+    return next(run for run in reversed(failed) if run not in known)
