@@ -22,7 +22,6 @@
 -- column label: not identified without an assignment, or where the arm changes subscribing but not
 --   surely (no Fieller interval); immature under 30 teams in an arm; else empty. An experiment among
 --   subscribers has no Wald, and its itt stands.
--- stop: there is always a row | (select count(*) from metric.incrementality) > 0
 -- stop: nobody counts who wasn't assigned | teams <= (
 --   select count(*) from fact.assignments as a
 --   where a.experiment = incrementality.experiment and a.arm = incrementality.arm)

@@ -16,7 +16,6 @@
 -- column ci_low: Lower Newcombe limit of the difference.
 -- column ci_high: Upper Newcombe limit.
 -- column label: association, or immature under 30 teams on either side.
--- stop: counts are among the teams | moved_with <= teams_with and moved_without <= teams_without
 -- stop: unclassified is shown | (
 --   select count(*) from metric.task_conversion as t where t.task = 'unclassified') = 1
 -- stop: every task splits the teams of the landmark | teams_with + teams_without = (
