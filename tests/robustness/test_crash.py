@@ -1,8 +1,12 @@
 """Kill a night at its writes and renames: the next one ends as if nothing had happened.
 
-Ten seeded points by default, five of a first night and five of a second; every point with
+The points are found, not listed: Python's own writes and renames just before they happen
+(killed_night.py), and every change of a file just after it, DuckDB's and polars' too (kernel.py).
+Ten seeded ones by default, five of a first night and five of a second; every point with
 
-    CLOUDBOUND_TEST_ALL_CRASHES=1 python -m pytest tests/robustness/test_crash.py
+    CLOUDBOUND_TEST_ALL_CRASHES=1 python -m pytest -n 0 tests/robustness/test_crash.py
+
+(=50 takes every fiftieth).
 """
 
 import os
@@ -21,6 +25,7 @@ import pytest
 from pipelines.settings import CHECKOUT
 from tests import driver
 from tests.robustness import small
+from tests.robustness.kernel import Watch
 
 ALL = "CLOUDBOUND_TEST_ALL_CRASHES"
 SEED, EACH = 20261124, 5
@@ -33,18 +38,33 @@ class Undisturbed:
     before: Path
     old: small.Version | None
     new: small.Version
-    points: int
+    points: dict[str, int]
 
 
-def child(data: Path, run_id: str, fatal: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.robustness.killed_night", str(data), run_id, str(fatal)],
+@dataclass(frozen=True)
+class Ended:
+    """How a night in a process of its own ended, and the changes that were seen of it."""
+
+    code: int
+    points: dict[str, int]
+    said: str
+
+
+def child(data: Path, run_id: str, fatal: dict[str, int]) -> Ended:
+    """A night that is killed at the named point: {"python": n} or {"kernel": n}; {}: never."""
+    command = [sys.executable, "-m", "tests.robustness.killed_night", str(data), run_id]
+    process = subprocess.Popen(
+        [*command, str(fatal.get("python", 0))],
         cwd=CHECKOUT,
         env=os.environ | {"POLARS_MAX_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
     )
+    with Watch(data, fatal.get("kernel", 0), process.kill) as watch:
+        out, said = process.communicate(timeout=300)
+    points = {"python": int(out or 0), "kernel": watch.seen}
+    return Ended(process.returncode, points, said)
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +84,23 @@ def nights(room: Path) -> dict[str, Undisturbed]:
     for name, deliver in (("first", small.first), ("second", small.late)):
         deliver(data / "landing")
         before = room / f"before-{name}"
-        shutil.copytree(data, before)
-        done = child(data, name, 0)
-        assert done.returncode == 0, done.stderr
+        shutil.copytree(data, before, symlinks=True)
+        done = child(data, name, {})
+        assert done.code == 0, done.said
         new = small.version(data / "cloudbound.duckdb")
         assert new != old
-        found[name] = Undisturbed(before, old, new, int(done.stdout))
+        found[name] = Undisturbed(before, old, new, done.points)
         old = new
     return found
 
 
-def chosen(points: int, name: str) -> list[int]:
-    every = list(range(1, points + 1))
-    if os.environ.get(ALL):
-        return every
-    return sorted(random.Random(f"{SEED}-{name}").sample(every, min(EACH, points)))
+def chosen(points: dict[str, int], name: str) -> list[dict[str, int]]:
+    every = [{kind: n} for kind, count in points.items() for n in range(1, count + 1)]
+    if stride := int(os.environ.get(ALL) or 0):
+        return every[:: max(stride, 1)]
+    rng = random.Random(f"{SEED}-{name}")
+    kinds = ["python", "kernel"] * EACH
+    return [{kind: rng.randint(1, points[kind])} for kind in kinds[:EACH]]
 
 
 @pytest.mark.parametrize("name", ["first", "second"])
@@ -86,15 +108,22 @@ def test_a_killed_night_leaves_a_whole_file_and_the_next_one_heals(
     name: str, nights: dict[str, Undisturbed], room: Path
 ) -> None:
     night = nights[name]
-    assert night.points >= EACH
-    for fatal in chosen(night.points, name):
-        data = room / f"{name}-{fatal}"
-        shutil.copytree(night.before, data)
-        killed = child(data, name, fatal)
-        assert killed.returncode == -signal.SIGKILL, (fatal, killed.stderr)
+    assert night.points["python"] >= EACH
+    assert night.points["kernel"] > night.points["python"]
+    killed = 0
+    for number, fatal in enumerate(chosen(night.points, name)):
+        data = room / f"{name}-{number}"
+        shutil.copytree(night.before, data, symlinks=True)
+        ended = child(data, name, fatal)
+        # The kernel merges changes as it likes: the last numbers may not come up again.
+        assert ended.code in (-signal.SIGKILL, 0), (fatal, ended.said)
+        assert ended.code or "kernel" in fatal, fatal
+        killed += ended.code != 0
         published = data / "cloudbound.duckdb"
         left = small.version(published) if published.exists() else None
         assert left in (night.old, night.new), fatal
         driver.run(data, run_id=f"{name}-again")
         assert small.version(published) == night.new, fatal
         shutil.rmtree(data)
+    assert killed >= EACH - 1
+    print(f"{name} night: {killed} kills at {night.points}")
