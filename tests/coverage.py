@@ -13,6 +13,7 @@ teams are censored. One team in eight is a native, which has to stay out.
 """
 
 import argparse
+import json
 import math
 import tempfile
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ def _facts(people: pl.DataFrame, rules: Definition) -> dict[str, pl.DataFrame]:
         "ref.coverage": pl.DataFrame(
             {"source": ["cloud"], "starts_on": [FIRST_T0 - timedelta(days=400)]}
         ),
+        "ops.definition": pl.DataFrame({"name": ["zone"], "value": [json.dumps(rules.zone)]}),
         "ops.clock": pl.DataFrame(
             {"as_of": [AS_OF], "known_at": [None]},
             schema={"as_of": pl.Date, "known_at": pl.Datetime("us", "UTC")},

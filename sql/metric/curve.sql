@@ -10,6 +10,7 @@
 -- column share: Share that has moved by that day.
 -- column ci_low: Lower 95 % limit; null where nobody is left.
 -- column ci_high: Upper 95 % limit.
+-- column is_suppressed: Whether the group is too small to be shown alone.
 -- stop: a share is a share | share between 0 and 1
 -- stop: nobody is counted twice | at_risk >= moved + censored
 select
@@ -22,6 +23,7 @@ select
     censored,
     share,
     ci_low,
-    ci_high
+    ci_high,
+    stratum.by <> 'all' and max(at_risk) over (partition by stratum) < $suppress_below as is_suppressed
 from kaplan_meier('journey.strata')
 order by all
