@@ -1,10 +1,13 @@
 """What a session on the published file may not do, and what never reaches it."""
 
+import dataclasses
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
 
-from pipelines import warehouse
+from pipelines import lake, night, warehouse
 from pipelines.errors import CheckFailed, UsageError
 from tests import driver
 from tests.robustness import small
@@ -14,14 +17,30 @@ from tests.robustness import small
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("power")
     small.first(folder / "landing")
-    secret = folder / "landing" / "gateway" / "mail.csv"
-    secret.write_text(
-        "request_id,team,member,requested_at,model,input_tokens,output_tokens,status\n"
-        'm1,"t\'); drop table x; --<b>",ann@example.com,2026-01-05T04:00:00Z,glm-5,1,1,ok\n',
-        "utf-8",
-    )
+    lay_addresses(folder)
     driver.run(folder)
     return folder
+
+
+def lay_addresses(folder: Path) -> None:
+    """An address as a member, as a team, in a bill, in a link and in a row that is rejected."""
+    (folder / "landing" / "gateway" / "mail.csv").write_text(
+        "request_id,team,member,requested_at,model,input_tokens,output_tokens,status\n"
+        'm1,"t\'); drop table x; --<b>",ann@example.com,2026-01-05T04:00:00Z,glm-5,1,1,ok\n'
+        "m2,ann@example.com,x,2026-01-05T04:00:00Z,glm-5,1,1,ok\n"
+        "m3,t,ann@example.com,2026-01-05T04:00:00Z,glm-5,1,1,no such status\n",
+        "utf-8",
+    )
+    bill = folder / "landing" / "mail" / "bill.csv"
+    bill.parent.mkdir()
+    bill.write_text(
+        "BillingAccountId,BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ServiceName\n"
+        "ann@example.com,5,CNY,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z,Elastic Compute Service\n"
+    )
+    (folder / "landing" / "directory" / "links.csv").write_text(
+        "source,source_id,team_id,valid_from,valid_to,recorded_at\n"
+        "mail,ann@example.com,stays,2020-01-01T00:00:00Z,,2026-05-01T00:00:00Z\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,15 +66,45 @@ def test_a_session_can_only_read_the_published_tables(data: Path, query: str) ->
     assert "\n" not in str(caught.value)
 
 
+ADDRESS = b"ann@example.com"
+
+
 def test_an_address_never_reaches_the_published_file(data: Path) -> None:
+    """Not as a member, a team, an account, a linked id, nor in a row that is rejected."""
     members = driver.query(
         data, "select member_id from fact.member_days where member_id like 'm-%'"
     )
     assert len(members) == 1
     assert driver.query(
-        data, "select count(*) from fact.member_days where member_id like '%@%'"
-    ) == [(0,)]
-    assert b"ann@example.com" not in (data / "cloudbound.duckdb").read_bytes()
+        data, "select count(*) from fact.member_days where team_id like 'id-%'"
+    ) == [(1,)]
+    [(row,)] = driver.query(data, "select row from ops.rejects where file like '%mail.csv'")
+    assert "(address)" in str(row)
+    for path in (data / "cloudbound.duckdb", data / "build.duckdb"):
+        assert ADDRESS not in path.read_bytes()
+    with duckdb.connect(str(data / "cloudbound.duckdb"), read_only=True) as con:
+        columns = con.execute(
+            "select schema_name || '.' || table_name, column_name from duckdb_columns() "
+            "where data_type = 'VARCHAR' and not internal"
+        ).fetchall()
+        for table, column in columns:
+            like = f"select count(*) from {table} where \"{column}\" like '%ann@example%'"
+            assert con.execute(like).fetchall() == [(0,)], (table, column)
+
+
+def test_a_member_key_hides_every_member_and_every_rejected_row(tmp_path: Path) -> None:
+    small.first(tmp_path / "landing")
+    lay_addresses(tmp_path)
+    places = dataclasses.replace(driver.places(tmp_path), member_key="a key")
+    work = night.prepare(places)
+    entries = night.take_stock(work, driver.NOW)
+    for entry in entries:
+        for day in entry.days if entry.family == "requests" else ():
+            members = pl.read_parquet(entry.path(places.lake, day))["member"].drop_nulls()
+            assert members.str.starts_with("m-").all()
+        assert set(lake.rejects(entry, places.lake)["row"]) <= {""}
+    hashed = lake.pseudonym("ann@example.com", "a key", is_member=True)
+    assert hashed != lake.pseudonym("ann@example.com", "another", is_member=True)
 
 
 def test_sql_and_markup_in_a_name_stay_text(data: Path) -> None:

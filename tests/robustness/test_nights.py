@@ -28,6 +28,7 @@ STORAGES = ["sqlite", "postgres"] if os.environ.get("CLOUDBOUND_TEST_ALL_NIGHTS"
 EVERY_MINUTE = "* * * * *"
 NOTES = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')"
 PATIENCE = 600
+KEY = "a-key-that-nobody-may-see"
 SENSOR = {
     "repositoryLocationName": "cloudbound",
     "repositoryName": "__repository__",
@@ -43,6 +44,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment
     shutil.copytree(CHECKOUT / "data" / "reference", reference)
     environment = {
         "CLOUDBOUND_NIGHTLY_CRON": EVERY_MINUTE,
+        "CLOUDBOUND_MEMBER_KEY": KEY,
         "CLOUDBOUND_REFERENCE": str(reference),
         "CLOUDBOUND_ALERT_COMMAND": shlex.join(
             [sys.executable, "-c", NOTES, str(tmp_path / "told")]
@@ -163,6 +165,10 @@ def test_nights_of_a_real_daemon(house: Deployment, tmp_path: Path) -> None:
     late = ended(house, known, "the sensor's night", **{"dagster/sensor_name": "landing_files"})
     assert late["status"] == "SUCCESS"
     assert small.version(published) != old
+
+    # No secret has come into logs, history, metadata or any published file.
+    for path in (p for p in house.data.parent.rglob("*") if p.is_file()):
+        assert KEY.encode() not in path.read_bytes(), path
 
 
 def _failed_since(house: Deployment, known: set[str]) -> str:

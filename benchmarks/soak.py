@@ -1,0 +1,132 @@
+"""A long run: a year of landing files through one backfill and thirty nights.
+
+    python -m benchmarks.soak DIR --teams 200000 --days 395 --rows-per-day 1000000 --nights 30
+
+The simulator writes DAYS days; the last NIGHTS of them are held back and delivered one a night. A
+night is `cloudbound nightly` in a process of its own, as cron starts it. Printed for each: wall
+time, peak memory of the process, size of the published file and of the build file, and whether
+the number moved. Memory that grows with the nights, or files that grow faster than their days,
+would show here.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+CLI = [sys.executable, "-m", "pipelines.cli"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one command took."""
+
+    seconds: float
+    peak_mb: float
+    out: str
+
+
+def run(data: Path, *command: str) -> Measured:
+    """The command in a process of its own; ends the soak with its words when it fails."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [*CLI, *command],
+        cwd=HERE,
+        env=os.environ | {"CLOUDBOUND_DATA": str(data)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        sys.exit(f"{' '.join(command)} failed")
+    return Measured(time.monotonic() - start, usage.ru_maxrss / 1024, out)
+
+
+def hold_back(landing: Path, nights: int) -> list[list[tuple[Path, str]]]:
+    """Move the files of the newest recorded days out of landing; one list a night, oldest first.
+
+    Each is (file below landing, its manifest line).
+    """
+    by_day: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+    for manifest in sorted(landing.glob("*/manifest.jsonl")):
+        for line in manifest.read_text("utf-8").splitlines():
+            row = json.loads(line)
+            day = datetime.fromisoformat(row["recorded_at"]).date().isoformat()
+            by_day[day].append((manifest.parent.relative_to(landing) / row["file"], line))
+    newest = sorted(by_day)[-nights:]
+    waiting = landing.parent / "waiting"
+    for day in newest:
+        for name, _ in by_day[day]:
+            target = waiting / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (landing / name).rename(target)
+    for manifest in landing.glob("*/manifest.jsonl"):
+        held = {
+            line
+            for day in newest
+            for name, line in by_day[day]
+            if name.parts[0] == manifest.parent.name
+        }
+        kept = [line for line in manifest.read_text("utf-8").splitlines() if line not in held]
+        manifest.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+    return [by_day[day] for day in newest]
+
+
+def deliver(landing: Path, files: list[tuple[Path, str]]) -> None:
+    for name, line in files:
+        target = landing / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (landing.parent / "waiting" / name).rename(target)
+        with (landing / name.parts[0] / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
+            manifest.write(f"{line}\n")
+
+
+def size_mb(path: Path) -> float:
+    return path.stat().st_size / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--teams", type=int, default=200_000)
+    parser.add_argument("--days", type=int, default=395)
+    parser.add_argument("--rows-per-day", type=int, default=1_000_000)
+    parser.add_argument("--nights", type=int, default=30)
+    given = parser.parse_args()
+    data = given.folder / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    landing = data / "landing"
+    made = run(
+        data, "simulate", "--out", str(landing), "--teams", str(given.teams),
+        "--days", str(given.days), "--seed", "7", "--rows-per-day", str(given.rows_per_day),
+    )  # fmt: skip
+    print(f"simulated in {made.seconds:.0f} s: {made.out.strip()}")
+    nights = hold_back(landing, given.nights)
+    print("night       seconds  peak MB  published MB  build MB  share")
+    for number, files in enumerate([[], *nights]):
+        deliver(landing, files)
+        took = run(data, "nightly")
+        answer = json.loads(run(data, "headline", "--json").out)
+        share = "n/a" if answer["share"] is None else f"{answer['share']:.4f}"
+        name = "backfill" if number == 0 else f"night {number}"
+        print(
+            f"{name:<10} {took.seconds:>8.1f} {took.peak_mb:>8.0f} "
+            f"{size_mb(data / 'cloudbound.duckdb'):>13.1f} {size_mb(data / 'build.duckdb'):>9.1f}  {share}",
+            flush=True,
+        )
+    print(f"peak of all: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
