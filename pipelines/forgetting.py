@@ -74,20 +74,19 @@ def kind_of_name(places: Settings, name: str) -> str:
 
     Raises UsageError when it knows neither, or both.
     """
-    hashed = lake.pseudonym(name, places.member_key)
+    teams = ("journey.teams", "fact.teams", "fact.member_days", "fact.charge_days")
+    queries = {
+        "team": " union all ".join(
+            f"select 1 from {t} where team_id in ($name, $hashed)" for t in teams
+        ),
+        "member": "select 1 from fact.member_days where member_id in ($name, $hashed)",
+    }
     with warehouse.published(places.published) as con:
-        known = {
-            "team": "select 1 from journey.teams where team_id = $name union all "
-            "select 1 from fact.teams where team_id = $name union all "
-            "select 1 from fact.member_days where team_id = $name union all "
-            "select 1 from fact.charge_days where team_id = $name limit 1",
-            "member": "select 1 from fact.member_days where member_id in ($name, $hashed) limit 1",
-        }
         found = [
             kind
-            for kind, query in known.items()
+            for kind, query in queries.items()
             if warehouse.one(
-                con, query, {"name": name} | ({"hashed": hashed} if kind == "member" else {})
+                con, f"{query} limit 1", {"name": name, "hashed": _hashed(places, name, kind)}
             )
         ]
     if len(found) == 1:
@@ -95,6 +94,10 @@ def kind_of_name(places: Settings, name: str) -> str:
     if found:
         raise UsageError(f"{name!r} is a team and a member: say --kind team or --kind member.")
     raise UsageError(f"There is no team and no member {name!r} in {places.published}.")
+
+
+def _hashed(places: Settings, name: str, kind: str) -> str:
+    return lake.pseudonym(name, places.member_key, kind == "member")
 
 
 def forget(places: Settings, name: str, kind: str, now: datetime) -> Forgotten:
@@ -151,25 +154,23 @@ def _without(
 def _is_theirs(
     night: Night, entry: Entry, rows: pl.DataFrame, spans: pl.DataFrame, name: str, kind: str
 ) -> pl.Series:
+    names = [name, _hashed(night.settings, name, kind)]
+    rows = lake.pseudonymised(rows, night.settings.member_key)
     if kind == "member":
-        key = night.settings.member_key
-        names = [
-            n for n in rows["member"].drop_nulls().unique() if name in (n, lake.pseudonym(n, key))
-        ]
         return rows["member"].is_in(names).fill_null(False)
     owners, dated = _OWNERS[entry.family]
     theirs = pl.Series([False] * rows.height, dtype=pl.Boolean)
     if entry.family == "account_links":
-        theirs |= rows["source_id"] == name
+        theirs |= rows["source_id"].is_in(names)
     if dated is not None:
         day = on_business_day(pl.col(dated), night.definition.zone)
         placed = rows.with_columns(source=pl.lit(entry.source), day=day)
         linked = pl.Series([None] * rows.height, dtype=pl.String)
         for column in owners:
             linked = linked.fill_null(links.linked_team(placed, spans, column, "day"))
-        theirs |= (linked == name).fill_null(False)
+        theirs |= linked.is_in(names).fill_null(False)
     for column in owners:
-        theirs |= (rows[column] == name).fill_null(False)
+        theirs |= rows[column].is_in(names).fill_null(False)
     return theirs
 
 
@@ -225,7 +226,7 @@ def _from_facts(places: Settings, name: str, kind: str) -> None:
     stays.
     """
     column = "team_id" if kind == "team" else "member_id"
-    names = [name, lake.pseudonym(name, places.member_key)] if kind == "member" else [name]
+    names = [name, _hashed(places, name, kind)]
     with warehouse.build(places.build) as con:
         for (table,) in con.execute(
             "select schema_name || '.' || table_name from duckdb_columns() "

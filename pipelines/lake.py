@@ -253,11 +253,12 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
             rows_read += chunk.rows.height + chunk.broken.height
             if form.family == "charges":
                 # Before any row is judged, so that a check can hold the rest against it.
+            good = pseudonymised(good, context.member_key)
                 money.append(_money([chunk.rows, chunk.broken]))
             good, rejected = contracts.split(form.family, chunk.rows, chunk.raw, context.currencies)
             rejects += [f for f in (chunk.broken, rejected) if f.height]
             warnings |= set(chunk.warnings)
-            dated = _by_day(form.family, _pseudonymised(good, context.member_key), context.zone)
+            dated = _by_day(form.family, good, context.zone)
             if form.family == "charges" and good.height:
                 statements.append(_statements(dated, good.height))
                 credited = dated.filter(is_unallocated_credit())["day"].unique()
@@ -391,7 +392,8 @@ def _write_rejects(entry: Entry, rejects: list[pl.DataFrame], context: Context) 
     if not rejects:
         return
     target = context.lake / "rejects" / f"{entry.fingerprint}.parquet"
-    _write(pl.concat(rejects).sort("line"), target)
+    shown = pl.lit("") if context.member_key else pl.col("row").str.replace_all(_ADDRESS, "(address)")
+    _write(pl.concat(rejects).sort("line").with_columns(row=shown), target)
 
 
 def _by_day(family: str, good: pl.DataFrame, zone: str) -> pl.DataFrame:
@@ -478,26 +480,58 @@ def _merged(statements: list[pl.DataFrame]) -> pl.DataFrame:
             pl.col("starts_on").min(),
         )
     )
-    return merged.sort(_STATEMENT)
+    return merged.select(*STATEMENTS).sort(_STATEMENT)
 
 
-def _pseudonymised(good: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Member ids as keyed hashes when a key is set; e-mail-like ids are always hashed."""
-    if "member" not in good.columns:
-        return good
-    names = good["member"].drop_nulls().unique()
-    hashes = {n: hashed for n in names if (hashed := pseudonym(n, key)) != n}
-    if not hashes:
-        return good
-    return good.with_columns(pl.col("member").replace(hashes))
+def _statements_path(entry: Entry, lake: Path) -> Path:
+    return lake / "statements" / f"{entry.fingerprint}.parquet"
 
 
-def pseudonym(member: str, key: str) -> str:
-    """What a member is called from the lake on."""
-    if not key and "@" not in member:
-        return member
-    hashed = hashlib.blake2b(member.encode(), key=key.encode()[:64], digest_size=10)
-    return f"m-{hashed.hexdigest()}"
+def statements(entries: Iterable[Entry], lake: Path) -> pl.DataFrame:
+    """STATEMENTS of all charge files that count once, with fingerprint, source and snapshot.
+
+    A bill of a million accounts has millions of statements, so they are rows and no objects.
+    """
+    files = [
+        e
+        for e in entries
+        if e.family == "charges" and e.days and not e.is_copy and not e.whole_file_reason
+    ]
+    origin = ("fingerprint", "source", "snapshot")
+    if not files:
+        return pl.DataFrame(schema=dict.fromkeys(origin, pl.String) | STATEMENTS)
+    paths = [str(_statements_path(e, lake)) for e in files]
+    scan = pl.scan_parquet(paths, include_file_paths="path", glob=False)
+    rows = scan.with_columns(pl.col("path").cast(pl.Enum(paths)).to_physical()).collect()
+    names = pl.DataFrame(
+        [[getattr(e, name) for name in origin] for e in files], origin, orient="row"
+    )
+    named = rows.with_columns(c.gather(rows["path"]) for c in names.get_columns())
+    return named.select(*origin, *STATEMENTS)
+
+
+_NAMES = ("member", "team", "team_id", "account", "sub_account", "source_id")
+_ADDRESS = r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"
+
+
+def pseudonymised(good: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Member ids as keyed hashes when a key is set; any e-mail-like id is always hashed."""
+    for column in (c for c in _NAMES if c in good.columns):
+        names = good[column].drop_nulls().unique()
+        if not (key and column == "member"):
+            names = names.filter(names.str.contains("@", literal=True))
+        if names.len():
+            hashes = {n: pseudonym(n, key, column == "member") for n in names}
+            good = good.with_columns(pl.col(column).replace(hashes))
+    return good
+
+
+def pseudonym(name: str, key: str, is_member: bool) -> str:
+    """What a member (or a team or account) is called from the lake on."""
+    if "@" not in name and not (is_member and key):
+        return name
+    hashed = hashlib.blake2b(name.encode(), key=key.encode()[:64], digest_size=10)
+    return f"{'m' if is_member else 'id'}-{hashed.hexdigest()}"
 
 
 def remove(entry: Entry, lake: Path, keep_catalog: bool = False) -> None:
