@@ -165,7 +165,8 @@ two_by_two as (
             and of_all_teams.stratum = with_it.stratum
 ),
 
--- As in the macro mantel_haenszel, for many exposures at once.
+-- As in the macro mantel_haenszel, for many exposures at once; decimals, because the order in which
+-- doubles are added would decide the last bit.
 sums as (
     select
         kind,
@@ -174,15 +175,15 @@ sums as (
         sum(b) as b,
         sum(c) as c,
         sum(d) as d,
-        nullif(sum(a * d / n), 0) as upper_sum,
-        nullif(sum(b * c / n), 0) as lower_sum,
-        sum((a + d) / n * a * d / n) as concordant_upper,
-        sum((a + d) / n * b * c / n + (b + c) / n * a * d / n) as mixed,
-        sum((b + c) / n * b * c / n) as discordant_lower,
-        sum(a - (a + b) * (a + c) / n) as deviation,
-        nullif(
-            sum((a + b) * (c + d) * (a + c) * (b + d) / nullif(n * n * (n - 1), 0)), 0
-        ) as variance
+        nullif(sum((a * d / n)::decimal(38, 12))::double, 0) as upper_sum,
+        nullif(sum((b * c / n)::decimal(38, 12))::double, 0) as lower_sum,
+        sum(((a + d) / n * a * d / n)::decimal(38, 12))::double as concordant_upper,
+        sum(((a + d) / n * b * c / n + (b + c) / n * a * d / n)::decimal(38, 12))::double as mixed,
+        sum(((b + c) / n * b * c / n)::decimal(38, 12))::double as discordant_lower,
+        sum((a - (a + b) * (a + c) / n)::decimal(38, 12))::double as deviation,
+        nullif(sum((
+            (a + b) * (c + d) * (a + c) * (b + d) / nullif(n * n * (n - 1), 0)
+        )::decimal(38, 12))::double, 0) as variance
     from two_by_two
     group by kind, exposure
 ),
