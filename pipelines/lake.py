@@ -7,6 +7,7 @@ Does not belong here: any reduction of events (rollup/), any SQL.
 lake/<family>/day=<business day>/<fingerprint>.parquet   good rows, sorted by team
 lake/rejects/<fingerprint>.parquet                       line, reason, row
 lake/ids/<fingerprint>.parquet                           account, sub_account: who delivered rows
+lake/statements/<fingerprint>.parquet                    of bills: see STATEMENTS
 lake/catalog/<fingerprint>.json                          written last: the file is done
 
 A fingerprint names bytes, the adapter that read them and the settings that matter, never a file
@@ -37,9 +38,9 @@ from pipelines.rollup.calendar import (
     on_business_day,
 )
 from pipelines.sources import registry
-from pipelines.sources.base import Format, Options, UnreadableFile
+from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile
 
-LAKE_VERSION = 2
+LAKE_VERSION = 3
 HELD_BYTES = 256 << 20  # of a file's rows that wait in memory for their day files
 HELD_ROWS = 2_000_000  # of a day that are sorted in memory
 ROW_GROUP = 122_880  # rows; what DuckDB hands a thread, and small enough to stream
@@ -53,7 +54,7 @@ Progress = Callable[[str, int, int], None]
 class Entry:
     """What became of one delivered file.
 
-    statements: see _statements. money: currency, billed, effective of all rows in which an
+    money: currency, billed, effective of all rows in which an
     amount can be read, whatever becomes of them; rejected_money: of the rejected ones.
     """
 
@@ -72,7 +73,6 @@ class Entry:
     days: dict[str, int] = field(default_factory=dict)
     newest_on: str = ""
     credit_days: tuple[str, ...] = ()
-    statements: tuple[dict[str, Any], ...] = ()
     money: tuple[dict[str, str], ...] = ()
     rejected_money: tuple[dict[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -153,9 +153,7 @@ def _is_too_late(entry: Entry, frozen: frozenset[date]) -> bool:
 def _refused(entry: Entry) -> Entry:
     """A bill that restates days whose other rows are gone can't be added up any more."""
     reason = "it bills days whose earlier bills are no longer kept (CLOUDBOUND_KEEP_DAYS)"
-    return replace(
-        entry, whole_file_reason=reason, rejected=entry.rows_read, statements=(), days={}
-    )
+    return replace(entry, whole_file_reason=reason, rejected=entry.rows_read, days={})
 
 
 def _catalog(lake: Path, mark: str) -> Path:
@@ -224,7 +222,7 @@ def _from_json(catalog: Path, file: LandingFile) -> Entry:
     return _entry_of(stored | {"recorded_at": file.recorded_at.isoformat()})
 
 
-_LISTS = ("statements", "warnings", "credit_days", "money", "rejected_money")
+_LISTS = ("warnings", "credit_days", "money", "rejected_money")
 
 
 def _entry_of(stored: dict[str, Any]) -> Entry:
@@ -253,9 +251,9 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
             rows_read += chunk.rows.height + chunk.broken.height
             if form.family == "charges":
                 # Before any row is judged, so that a check can hold the rest against it.
-            good = pseudonymised(good, context.member_key)
                 money.append(_money([chunk.rows, chunk.broken]))
             good, rejected = contracts.split(form.family, chunk.rows, chunk.raw, context.currencies)
+            good = pseudonymised(good, context.member_key)
             rejects += [f for f in (chunk.broken, rejected) if f.height]
             warnings |= set(chunk.warnings)
             dated = _by_day(form.family, good, context.zone)
@@ -279,6 +277,8 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
     staging.remove()
     _write_rejects(entry, rejects, context)
     _write(ids.sort(pl.all()), _ids_path(entry, context.lake))
+    if statements:
+        _write(_merged(statements), _statements_path(entry, context.lake))
     return replace(
         entry,
         rows_read=rows_read,
@@ -286,7 +286,6 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
         days=dict(sorted(days.items())),
         newest_on=newest_on,
         credit_days=tuple(sorted(credit_days)),
-        statements=tuple(_merged(statements).to_dicts()) if statements else (),
         money=_totals(money),
         rejected_money=_totals([_money(rejects)]) if rejects else (),
         warnings=tuple(sorted(warnings)),
@@ -450,6 +449,11 @@ def _newest_on(family: str, good: pl.DataFrame, zone: str) -> str:
 
 
 _STATEMENT = ["account", "billing_period", "currency"]
+STATEMENTS: dict[str, Any] = {
+    "account": pl.String, "billing_period": UTC_MICROSECONDS, "currency": pl.String,
+    "rows": pl.Int64, "has_effective": pl.Boolean, "billed": AMOUNT, "effective": AMOUNT,
+    "starts_on": pl.Date,
+}  # fmt: skip
 
 
 def _statements(dated: pl.DataFrame, charges: int) -> pl.DataFrame:
@@ -462,11 +466,11 @@ def _statements(dated: pl.DataFrame, charges: int) -> pl.DataFrame:
     if dated.height > charges:
         whole = dated.unique("line", keep="first", maintain_order=True)
     return whole.group_by(_STATEMENT).agg(
-        rows=pl.len(),
+        rows=pl.len().cast(pl.Int64),
         has_effective=pl.col("effective").is_not_null().any(),
         billed=pl.col("whole_billed").sum(),
         effective=pl.col("whole_effective").sum(),
-        starts_on=pl.col("usage_on").min().cast(pl.String),
+        starts_on=pl.col("usage_on").min(),
     )
 
 
@@ -541,6 +545,7 @@ def remove(entry: Entry, lake: Path, keep_catalog: bool = False) -> None:
     (lake / "rejects" / f"{entry.fingerprint}.parquet").unlink(missing_ok=True)
     if not keep_catalog:
         _ids_path(entry, lake).unlink(missing_ok=True)
+        _statements_path(entry, lake).unlink(missing_ok=True)
         _catalog(lake, entry.fingerprint).unlink(missing_ok=True)
 
 

@@ -24,7 +24,7 @@ from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
 from pipelines.reference import Reference
-from pipelines.rollup import charges, links, requests
+from pipelines.rollup import charges, engines, links, requests
 from pipelines.rollup.calendar import on_business_day
 from pipelines.settings import SQL, Settings
 from pipelines.sql_assets import Check, Outcome, SqlAsset
@@ -100,20 +100,9 @@ def write_reference(night: Night) -> dict[str, int]:
     """ref.* tables: the reference files, links resolved to spans, coverage, the definition."""
     entries = entries_of(night)
     spans = team_spans(night, entries)
-    current = {
-        tuple(r)
-        for r in charges.winning_statements(charge_entries(entries))
-        .select(*charges.STATEMENT, "snapshot")
-        .iter_rows()
-    }
-    starts = [
-        (e.source, date.fromisoformat(s["starts_on"]))
-        for e in charge_entries(entries)
-        for s in e.statements
-        if (e.source, s["account"], s["billing_period"], e.snapshot) in current
-    ]
     coverage = (
-        pl.DataFrame(starts, schema={"source": pl.String, "starts_on": pl.Date}, orient="row")
+        _current_statements(night, entries)
+        .filter("is_current")
         .group_by("source")
         .agg(pl.col("starts_on").min())
         .sort("source")
@@ -140,9 +129,10 @@ def write_reference(night: Night) -> dict[str, int]:
     return written
 
 
-def charge_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """Charge files that count once."""
-    return [e for e in entries if e.family == "charges" and not e.is_copy]
+def _current_statements(night: Night, entries: list[Entry]) -> pl.DataFrame:
+    """Statements of all bills, with is_current: no newer snapshot has replaced them."""
+    found = lake.statements(entries, night.settings.lake)
+    return charges.current_statements(found, charges.winning_statements(found))
 
 
 def team_spans(night: Night, entries: Iterable[Entry]) -> pl.DataFrame:
@@ -164,12 +154,23 @@ def touched_days(night: Night) -> tuple[date, date]:
 
     Raises UsageError as take_stock and set_clock do.
     """
+    last = as_of_day(night, entries_of(night))[0] - timedelta(days=1)
+    return min([*changed_days(night), last]), last
+
+
+def changed_days(night: Night) -> set[date]:
+    """Days whose facts are not what the lake would make of them."""
     entries = entries_of(night)
-    last = as_of_day(night, entries)[0] - timedelta(days=1)
+    plans = {
+        "requests": _request_marks(night, entries),
+        "charges": _charge_plan(night, entries).marks,
+    }
     with warehouse.build(night.settings.build) as con:
-        changed = _changed_days(con, "requests", _request_marks(night, entries))
-        changed |= _changed_days(con, "charges", _charge_plan(night, entries).marks)
-    return min([*changed, last]), last
+        return {
+            day
+            for family, marks in plans.items()
+            for day in _changed_days(con, family, marks) - lake.frozen_days(entries, family)
+        }
 
 
 def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Rebuilt:
@@ -180,26 +181,40 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
     marks = _request_marks(night, entries)
     with warehouse.build(night.settings.build) as con:
         changed = _changed_days(con, "requests", marks) | (force & marks.keys())
+        changed -= lake.frozen_days(entries, "requests")
         todo = {d: days.get(d, []) for d in sorted(changed)}
-        done = 0
-        for batch in requests.batches(todo):
-            facts = requests.roll_up(batch, night.settings.lake, spans, night.reference)
-            with warehouse.transaction(con):
-                for table, frame in (
-                    (tables.MEMBER_DAYS, facts.member_days),
-                    (tables.USAGE_DAYS, facts.usage_days),
-                    (tables.BLOCKED_HOURS, facts.blocked_hours),
-                    (tables.KEPT_DAYS, facts.kept),
-                ):
-                    warehouse.replace_days(con, table.name, batch, frame)
-                _mark_days(con, "requests", batch, marks)
-            done += len(batch)
-            night.progress("requests -> facts", done, len(todo))
+        if todo:
+            with engines.opened(night.settings.engine) as engine:
+                _roll_up_requests(night, con, engine, todo, marks, spans)
         _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
         _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
         _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
         _ensure(con, tables.KEPT_DAYS, requests.KEPT)
     return Rebuilt(tuple(todo), len(days))
+
+
+def _roll_up_requests(
+    night: Night,
+    con: duckdb.DuckDBPyConnection,
+    engine: engines.Engine,
+    todo: requests.Days,
+    marks: dict[date, str],
+    spans: pl.DataFrame,
+) -> None:
+    done = 0
+    for batch in requests.batches(todo, engine.rows_per_batch):
+        facts = engine.roll_up(batch, night.settings.lake, spans, night.reference)
+        with warehouse.transaction(con):
+            for table, frame in (
+                (tables.MEMBER_DAYS, facts.member_days),
+                (tables.USAGE_DAYS, facts.usage_days),
+                (tables.BLOCKED_HOURS, facts.blocked_hours),
+                (tables.KEPT_DAYS, facts.kept),
+            ):
+                warehouse.replace_days(con, table.name, batch, frame)
+            _mark_days(con, "requests", batch, marks)
+        done += len(batch)
+        night.progress("requests -> facts", done, len(todo))
 
 
 def _request_marks(night: Night, entries: list[Entry]) -> dict[date, str]:
@@ -220,10 +235,12 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
 
     Raises CheckFailed when a currency has no rate on a day.
     """
-    plan = _charge_plan(night, entries_of(night))
+    entries = entries_of(night)
+    plan = _charge_plan(night, entries)
     spans, book, days, marks = plan.spans, plan.book, plan.days, plan.marks
     with warehouse.build(night.settings.build) as con:
-        changed = sorted(_changed_days(con, "charges", marks) | (force & marks.keys()))
+        asked = _changed_days(con, "charges", marks) | (force & marks.keys())
+        changed = sorted(asked - lake.frozen_days(entries, "charges"))
         for at in range(0, len(changed), _CHARGE_BATCH):
             batch = {d: days.get(d, []) for d in changed[at : at + _CHARGE_BATCH]}
             rows, unmapped = charges.roll_up(
@@ -284,14 +301,10 @@ def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
         charges.VERSION, spans.hash_rows().to_list(), night.reference.services.rows(),
         night.reference.fx.rows(),
     )  # fmt: skip
-    counts = {tuple(r[:3]): r[3:] for r in book.statements.rows()}
-    verdicts = {
-        entry.fingerprint: [
-            counts[(entry.source, s["account"], s["billing_period"])] for s in entry.statements
-        ]
-        for found in days.values()
-        for entry in found
-    }
+    found = lake.statements(entries, night.settings.lake)
+    counted = found.join(book.statements, on=charges.STATEMENT, how="left", suffix="_now")
+    verdict = pl.struct("account", "billing_period", "snapshot_now", "has_effective_now").hash()
+    verdicts = dict(counted.group_by("fingerprint").agg(verdict.sum()).iter_rows())
     rates = {
         day: part.hash_rows().to_list()
         for (day,), part in book.credit_rates.partition_by("usage_on", as_dict=True).items()
@@ -299,7 +312,7 @@ def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
     marks = {
         d: _hash(
             salt,
-            [(e.fingerprint, verdicts[e.fingerprint]) for e in found],
+            [(e.fingerprint, verdicts.get(e.fingerprint)) for e in found],
             rates.get(d),
         )
         for d, found in days.items()
@@ -437,7 +450,16 @@ def run_sql(night: Night, asset: SqlAsset) -> Outcome:
 def account_for(night: Night) -> Outcome:
     """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
     entries = entries_of(night)
-    book = charges.winning_statements(charge_entries(entries))
+    bills = _current_statements(night, entries)
+    billed = dict(
+        bills.group_by("fingerprint")
+        .agg(
+            accepted=pl.col("rows").filter("is_current").sum(),
+            superseded=pl.col("rows").filter(~pl.col("is_current")).sum(),
+        )
+        .select("fingerprint", pl.struct("accepted", "superseded"))
+        .iter_rows()
+    )
     with warehouse.build(night.settings.build) as con:
         kept = dict(
             con.execute(
@@ -445,14 +467,14 @@ def account_for(night: Night) -> Outcome:
                 "fingerprint, kept union all by name from ops.kept_events) group by 1"
             ).fetchall()
         )
-        files = [_file_row(e, kept, book) for e in entries]
+        files = [_file_row(e, kept, billed) for e in entries]
         with warehouse.transaction(con):
             schema: dict[str, Any] = dict.fromkeys(tables.FILES.columns, pl.String) | dict.fromkeys(("rows_read", "accepted", "rejected", "superseded", "duplicate"), pl.Int64) | {"loaded_at": pl.Datetime("us", "UTC")}  # fmt: skip
             frame = pl.DataFrame(files, schema=schema)
             _write(con, tables.FILES, frame.sort("file"))
             rejects = _rejects(night, entries)
             _write(con, tables.REJECTS, rejects.drop("source", "is_charge"))
-            _write(con, tables.MONEY, _money(con, entries, book, rejects))
+            _write(con, tables.MONEY, _money(con, entries, bills, rejects))
             breaches: dict[str, int] = {}
             for table in (tables.FILES, tables.MONEY):
                 found = sql_assets.evaluate(con, table.name, table.checks)
@@ -460,15 +482,17 @@ def account_for(night: Night) -> Outcome:
     return Outcome(rows=len(files), breaches=breaches)
 
 
-def _file_row(entry: Entry, kept: dict[str, int], book: pl.DataFrame) -> dict[str, Any]:
+def _file_row(
+    entry: Entry, kept: dict[str, int], billed: dict[str, dict[str, int]]
+) -> dict[str, Any]:
     """Counts that come from different places, so that their sum says something."""
     superseded = duplicate = 0
     rejected = entry.rejected
     if entry.is_copy:
         accepted, rejected, duplicate = 0, 0, entry.rows_read
     elif entry.family == "charges":
-        accepted = charges.accepted_rows(entry, book)
-        superseded = sum(int(s["rows"]) for s in entry.statements) - accepted
+        found = billed.get(entry.fingerprint, {"accepted": 0, "superseded": 0})
+        accepted, superseded = found["accepted"], found["superseded"]
     else:
         accepted = good = sum(entry.days.values())
         if entry.family in ("requests", "subscriptions"):
@@ -507,22 +531,15 @@ def _rejects(night: Night, entries: list[Entry]) -> pl.DataFrame:
 def _money(
     con: duckdb.DuckDBPyConnection,
     entries: list[Entry],
-    book: pl.DataFrame,
+    bills: pl.DataFrame,
     rejects: pl.DataFrame,
 ) -> pl.DataFrame:
     """Amounts of all charge rows as they were read, beside what became of them, per source."""
-    current = {tuple(r) for r in book.select(*charges.STATEMENT, "snapshot").rows()}
     counted = [e for e in entries if e.family == "charges" and not e.is_copy]
     read = [
         (e.source, m["currency"], Decimal(m["billed"]), Decimal(m["effective"]))
         for e in counted
         for m in e.money
-    ]
-    replaced = [
-        (e.source, s["currency"], Decimal(s["billed"]), Decimal(s["effective"]))
-        for e in counted
-        for s in e.statements
-        if (e.source, s["account"], s["billing_period"], e.snapshot) not in current
     ]
     booked = warehouse.frame(
         con, "select source, currency, billed, effective from fact.charge_days"
@@ -538,7 +555,7 @@ def _money(
         "_in": pl.DataFrame(read, schema=schema, orient="row"),
         "": booked.select(pl.col(n).cast(t) for n, t in schema.items()),
         "_rejected": refused.select(*schema),
-        "_superseded": pl.DataFrame(replaced, schema=schema, orient="row"),
+        "_superseded": bills.filter(~pl.col("is_current")).select(*schema),
     }
     long = pl.concat(f.with_columns(part=pl.lit(name)) for name, f in parts.items())
     amounts = [

@@ -12,12 +12,9 @@ Plan events, links, teams and assignments are small, every night needs all of th
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-import polars as pl
-
 from pipelines import lake, landing
 from pipelines import night as steps
 from pipelines.defs.resources import only_one
-from pipelines.lake import Entry
 from pipelines.rollup import charges
 from pipelines.settings import Settings
 
@@ -41,19 +38,18 @@ def expire(places: Settings, as_of: date, keep_days: int, now: datetime) -> Expi
         night = steps.prepare(places)
         entries = {(e.source, e.name): e for e in steps.take_stock(night, now)}
         pending = steps.changed_days(night)
-        book = charges.winning_statements(steps.charge_entries(entries.values()))
+        bills = lake.statements(entries.values(), places.lake)
+        bills = charges.current_statements(bills, charges.winning_statements(bills))
+        counted = set(bills.filter("is_current")["fingerprint"])
         gone = []
         for file in landing.scan(places.landing, now):
             entry = entries[(file.source, file.name)]
             days = {date.fromisoformat(d) for d in entry.days if d != lake.UNDATED}
             if file.expired or not days or max(days) >= kept_from or days & pending:
                 continue
-            landing.expire(file, entry.fingerprint, _feeds_facts(entry, book))
+            feeds_facts = entry.family != "charges" or entry.fingerprint in counted
+            landing.expire(file, entry.fingerprint, feeds_facts)
             lake.remove(entry, places.lake, keep_catalog=True)
             gone.append(f"{file.source}/{file.name}")
         steps.take_stock(night, now)
     return Expired(tuple(gone), kept_from)
-
-
-def _feeds_facts(entry: Entry, book: pl.DataFrame) -> bool:
-    return entry.family != "charges" or charges.accepted_rows(entry, book) > 0

@@ -16,6 +16,7 @@ import polars as pl
 from pipelines import warehouse
 from pipelines.errors import CheckFailed
 from pipelines.lake import Entry, read_days
+from pipelines.lake import statements as read_statements
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.calendar import is_unallocated_credit
 from pipelines.rollup.links import linked_team
@@ -62,7 +63,7 @@ class Ledger:
 def ledger(entries: Iterable[Entry], lake: Path) -> Ledger:
     """Decide re-statements, the cost basis and credits over all visible charge files."""
     chosen = [e for e in entries if e.family == "charges" and not e.is_copy]
-    statements = winning_statements(chosen)
+    statements = winning_statements(read_statements(chosen, lake))
     chosen = [e for e in chosen if not e.is_expired]
     credits = _credits(chosen, lake, statements)
     if credits.height == 0:
@@ -75,19 +76,12 @@ def ledger(entries: Iterable[Entry], lake: Path) -> Ledger:
     return Ledger(statements, rates, unallocated)
 
 
-def winning_statements(entries: Iterable[Entry]) -> pl.DataFrame:
-    """One row per (source, account, billing_period): snapshot (the greatest name), has_effective.
+def winning_statements(statements: pl.DataFrame) -> pl.DataFrame:
+    """Of lake.statements: one row per (source, account, billing_period): snapshot (the greatest name), has_effective.
 
     EffectiveCost is the basis where the statement that counts has it anywhere, else BilledCost.
     """
-    rows = [
-        (e.source, s["account"], s["billing_period"], e.snapshot, s["has_effective"])
-        for e in entries
-        for s in e.statements
-    ]
-    schema = dict.fromkeys([*STATEMENT, "snapshot"], pl.String) | {"has_effective": pl.Boolean}
-    frame = pl.DataFrame(rows, schema=schema, orient="row")
-    newest = frame.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))
+    newest = statements.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))
     return (
         newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any()).sort(STATEMENT)
     )
@@ -134,10 +128,7 @@ def roll_up(
 
 def _counted(rows: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
     """Rows of the statements that count, with cost on the statement's basis."""
-    keyed = statements.with_columns(billing_period=_period(pl.col("billing_period")))
-    period = _period(pl.col("billing_period").cast(pl.String))
-    rows = rows.with_columns(billing_period=period)
-    rows = rows.join(keyed, on=[*STATEMENT, "snapshot"], maintain_order="left")
+    rows = rows.join(statements, on=[*STATEMENT, "snapshot"], maintain_order="left")
     zero = pl.lit(0, AMOUNT)
     basis = pl.when("has_effective").then("effective").otherwise("billed")
     return rows.with_columns(
@@ -146,11 +137,6 @@ def _counted(rows: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
         effective=pl.col("effective").fill_null(zero),
         provider=pl.col("provider").fill_null(""),
     )
-
-
-def _period(text: pl.Expr) -> pl.Expr:
-    """One spelling of a billing period's start for both sides of the join."""
-    return text.str.slice(0, 19).str.replace("T", " ")
 
 
 def with_family(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
@@ -352,11 +338,8 @@ def _spread(credits: pl.DataFrame, positive: pl.DataFrame) -> tuple[pl.DataFrame
     return rates.sort(order), unallocated.sort(unallocated.columns)
 
 
-def accepted_rows(entry: Entry, statements: pl.DataFrame) -> int:
-    """Rows of a charge file that belong to statements that count."""
-    current = {tuple(r) for r in statements.select(*STATEMENT, "snapshot").rows()}
-    return sum(
-        int(s["rows"])
-        for s in entry.statements
-        if (entry.source, s["account"], s["billing_period"], entry.snapshot) in current
-    )
+def current_statements(statements: pl.DataFrame, book: pl.DataFrame) -> pl.DataFrame:
+    """The statements (lake.statements) with is_current: they count, no newer snapshot does."""
+    winners = book.select(*STATEMENT, "snapshot", is_current=pl.lit(True))
+    joined = statements.join(winners, on=[*STATEMENT, "snapshot"], how="left")
+    return joined.with_columns(pl.col("is_current").fill_null(False))
