@@ -51,7 +51,7 @@ def fill(folder: Path, days: int, rows_per_day: int, teams: int) -> list[Entry]:
             if first != path:
                 os.link(first, path)
                 continue
-            drawn = _day(on, number, rows_per_day, teams)
+            drawn = day(on, number, rows_per_day, teams)
             frame = drawn.head(rows) if kind == "main" else _again(drawn, rows)
             frame = frame.sort("team", "line")
             frame.write_parquet(
@@ -62,7 +62,7 @@ def fill(folder: Path, days: int, rows_per_day: int, teams: int) -> list[Entry]:
     return entries
 
 
-def _day(on: date, number: int, rows: int, teams: int) -> pl.DataFrame:
+def day(on: date, number: int, rows: int, teams: int) -> pl.DataFrame:
     """Heavy-tailed: a member is active with 1 to some hundred requests."""
     rng = np.random.default_rng((7, number))
     per_member = np.minimum(1 + rng.pareto(1.2, rows) * 6, 400).astype(np.int64)

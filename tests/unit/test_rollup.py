@@ -235,21 +235,17 @@ def test_a_later_version_of_a_link_closes_it() -> None:
     assert spans(*rows) == [("a", date(2025, 1, 1), date(2025, 3, 1))]
 
 
-def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once(tmp_path: Path) -> None:
-    from pipelines.lake import Entry
+def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once() -> None:
+    month = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def entry(name: str, snapshot: str, has_effective: bool) -> Entry:
-        statement = {"account": "a", "billing_period": "2026-01", "has_effective": has_effective}
-        return Entry(
-            fingerprint=name, source="b", name=name, snapshot=snapshot, sha256=name,
-            recorded_at=NOON, family="charges", format="focus", because="", statements=(statement,),
-        )  # fmt: skip
+    def bill(*files: tuple[str, bool]) -> pl.DataFrame:
+        rows = [("b", "a", month, snapshot, has_effective) for snapshot, has_effective in files]
+        schema = [*charges.STATEMENT, "snapshot", "has_effective"]
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
-    old, new, more = (
-        entry("1", "2026-01-10", True),
-        entry("2", "2026-01-20", False),
-        entry("3", "2026-01-20", True),
-    )
-    chosen = charges.winning_statements([new, old]).rows()
-    assert chosen == [("b", "a", "2026-01", "2026-01-20", False)]
-    assert charges.winning_statements([more, new, old])["has_effective"].to_list() == [True]
+    old, new, more = ("2026-01-10", True), ("2026-01-20", False), ("2026-01-20", True)
+    chosen = charges.winning_statements(bill(new, old))
+    assert chosen.rows() == [("b", "a", month, "2026-01-20", False)]
+    told = charges.current_statements(bill(new, old), chosen)
+    assert told["is_current"].to_list() == [True, False]
+    assert charges.winning_statements(bill(more, new, old))["has_effective"].to_list() == [True]
