@@ -18,7 +18,17 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipelines import contracts, lake, landing, reference, rerun, sql_assets, tables, warehouse
+from pipelines import (
+    contracts,
+    lake,
+    landing,
+    reference,
+    rerun,
+    restatement,
+    sql_assets,
+    tables,
+    warehouse,
+)
 from pipelines import definition as definitions
 from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
@@ -243,16 +253,19 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
         changed = sorted(asked - lake.frozen_days(entries, "charges"))
         for at in range(0, len(changed), _CHARGE_BATCH):
             batch = {d: days.get(d, []) for d in changed[at : at + _CHARGE_BATCH]}
-            rows, unmapped = charges.roll_up(
-                batch, night.settings.lake, book, spans, night.reference
-            )
+            facts = charges.roll_up(batch, night.settings.lake, book, spans, night.reference)
             with warehouse.transaction(con):
-                warehouse.replace_days(con, tables.CHARGE_DAYS.name, batch, rows)
-                warehouse.replace_days(con, tables.UNMAPPED_DAYS.name, batch, unmapped)
+                for table, frame in (
+                    (tables.CHARGE_DAYS, facts.charge_days),
+                    (tables.UNMAPPED_DAYS, facts.unmapped),
+                    (tables.ADJUSTMENT_DAYS, facts.adjustments),
+                ):
+                    warehouse.replace_days(con, table.name, batch, frame)
                 _mark_days(con, "charges", batch, marks)
             night.progress("charges -> facts", min(at + _CHARGE_BATCH, len(changed)), len(changed))
         _ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
         _ensure(con, tables.UNMAPPED_DAYS, charges.UNMAPPED)
+        _ensure(con, tables.ADJUSTMENT_DAYS, charges.ADJUSTMENTS)
         with warehouse.transaction(con):
             _write(con, tables.UNALLOCATED_CREDITS, book.unallocated)
             con.execute(
@@ -599,36 +612,14 @@ def _published_definitions(con: duckdb.DuckDBPyConnection) -> list[Definition]:
     return [d for d in stored if d is not None]
 
 
-# What a changed input is called when it restates a closed cohort.
-_CAUSES = {
-    "requests": "late requests",
-    "charges": "refund, correction or re-statement",
-    "subscriptions": "plan events",
-    "account_links": "merge or link",
-    "teams": "directory",
-    "reference": "reference files",
-    "known_at": "another known-at",
-}
-
-
-def _inputs(night: Night) -> dict[str, str]:
-    """Input -> hash of what this night saw of it."""
-    found: dict[str, list[str]] = {}
-    for entry in entries_of(night):
-        if not entry.is_copy:
-            found.setdefault(entry.family, []).append(entry.fingerprint)
-    hashes = {family: _hash(sorted(marks)) for family, marks in sorted(found.items())}
-    return hashes | {"reference": night.reference.hash, "known_at": str(night.known_at)}
-
-
-def _changed_inputs(con: duckdb.DuckDBPyConnection, night: Night) -> list[str]:
-    """Causes among the inputs that differ from those of the last published night."""
+def _causes(con: duckdb.DuckDBPyConnection, night: Night) -> list[str]:
+    """What of the past differs from the last published night."""
     if not warehouse.exists(con, "ops.runs"):
         return []
     last = warehouse.one(con, "select arg_max(inputs, published_at) from ops.runs")
-    before = json.loads(last[0]) if last and last[0] else {}
-    now = _inputs(night)
-    return [why for name, why in _CAUSES.items() if before.get(name) != now.get(name)]
+    if not last or not last[0]:
+        return []
+    return restatement.causes(con, last[0], night.reference.hash, night.known_at)
 
 
 def record_print(night: Night, run_id: str, now: datetime) -> int:
@@ -650,7 +641,7 @@ def record_print(night: Night, run_id: str, now: datetime) -> int:
             {
                 "run_id": run_id,
                 "printed_at": now,
-                "changed": ", ".join(_changed_inputs(con, night)),
+                "changed": ", ".join(_causes(con, night)),
             },
         )
         _append(con, tables.PRINTS, rows)
@@ -743,7 +734,7 @@ def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> P
             "published_at": now,
             "files": files[0] if files else 0,
             "tables_changed": ", ".join(changed),
-            "inputs": json.dumps(_inputs(night)),
+            "inputs": restatement.seen(con, clock["as_of"], night.reference.hash, night.known_at),
         }
         utc = pl.Datetime("us", "UTC")
         schema: dict[str, Any] = {

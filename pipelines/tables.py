@@ -377,6 +377,20 @@ KEPT_EVENTS = Table(
     "fingerprint",
     {"fingerprint": "Name of the file's rows in the lake.", "kept": "Rows kept."},
 )
+ADJUSTMENT_DAYS = Table(
+    "ops.adjustment_days",
+    "Refunds, credits and corrections among the charges, on the usage days that they correct.",
+    "usage_on, team_id, source, currency, kind",
+    {
+        "usage_on": "Business day of usage.",
+        "team_id": "Team of the charge.",
+        "source": "Landing source.",
+        "currency": "Billing currency.",
+        "kind": "correction (marked as one by the export) or refund (a credit, or below zero).",
+        "billed": "BilledCost, exact.",
+        "effective": "EffectiveCost, exact.",
+    },
+)
 UNMAPPED_DAYS = Table(
     "ops.unmapped_days",
     "Charges of services that services.csv doesn't know, by day.",
@@ -488,7 +502,7 @@ RUNS = Table(
         "published_at": "When it was published (UTC).",
         "files": "Files in landing that it saw.",
         "tables_changed": "Journey and metric tables whose rows differ from the print before.",
-        "inputs": "Hash of what the night saw of each input, as JSON.",
+        "inputs": "Hash of what the night saw of each input before its as-of day, as JSON.",
     },
 )
 PRINTS = Table(
@@ -506,7 +520,7 @@ PRINTS = Table(
         "mature_teams": "Teams of the cohort seen for h days.",
         "mature_moved": "Of those, moved within h.",
         "mature_share": "mature_moved / mature_teams.",
-        "changed_inputs": "What differed from the night published before.",
+        "changed_inputs": "What of the days before that night's as-of day differed from the night published before.",
     },
 )
 DECISION_PRINTS = Table(
@@ -661,6 +675,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

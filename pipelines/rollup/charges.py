@@ -21,7 +21,7 @@ from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.calendar import is_unallocated_credit
 from pipelines.rollup.links import linked_team
 
-VERSION = 1
+VERSION = 2
 FX_HOLD_DAYS = 7
 AMOUNT = pl.Decimal(38, 18)
 NET = pl.Decimal(38, 12)
@@ -36,6 +36,10 @@ UNMAPPED: dict[str, Any] = {
     "usage_on": pl.Date, "provider": pl.String, "service": pl.String, "category": pl.String,
     "net_cny": NET,
 }  # fmt: skip
+ADJUSTMENTS: dict[str, Any] = {
+    "usage_on": pl.Date, "team_id": pl.String, "source": pl.String, "currency": pl.String,
+    "kind": pl.String, "billed": AMOUNT, "effective": AMOUNT,
+}  # fmt: skip
 CREDIT_RATES: dict[str, Any] = {
     "source": pl.String, "account": pl.String, "sub_account": pl.String, "currency": pl.String,
     "usage_on": pl.Date, "rate": AMOUNT,
@@ -44,6 +48,16 @@ UNALLOCATED: dict[str, Any] = {
     "source": pl.String, "account": pl.String, "sub_account": pl.String, "currency": pl.String,
     "charge_starts_on": pl.Date, "credit": AMOUNT, "unallocated": AMOUNT,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChargeFacts:
+    """charge_days, the charges of unmapped services (family other), and the refunds and
+    corrections among them; see CHARGE_DAYS, UNMAPPED and ADJUSTMENTS."""
+
+    charge_days: pl.DataFrame
+    unmapped: pl.DataFrame
+    adjustments: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -93,14 +107,14 @@ def roll_up(
     book: Ledger,
     team_spans: pl.DataFrame,
     reference: Reference,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """charge_days and the unmapped services (family other) of the given days.
+) -> ChargeFacts:
+    """The facts of the given days.
 
     Raises CheckFailed naming currency and day when a rate is missing for more than 7 days.
     """
     files = [(day, entry) for day, entries in days.items() for entry in entries]
     if not files:
-        return pl.DataFrame(schema=CHARGE_DAYS), pl.DataFrame(schema=UNMAPPED)
+        return ChargeFacts(*(pl.DataFrame(schema=s) for s in (CHARGE_DAYS, UNMAPPED, ADJUSTMENTS)))
     rows = _counted(read_days(files, lake), book.statements)
     rows = with_family(rows, reference)
     rows = _with_net(rows, book.credit_rates, reference)
@@ -120,10 +134,23 @@ def roll_up(
         .group_by("usage_on", "provider", "service", category="service_category")
         .agg(pl.col("net_cny").sum())
     )
-    return (
+    return ChargeFacts(
         charge_days.select(*CHARGE_DAYS).sort(keys),
         unmapped.select(*UNMAPPED).sort("usage_on", "provider", "service", "category"),
+        _adjustments(rows),
     )
+
+
+def _adjustments(rows: pl.DataFrame) -> pl.DataFrame:
+    is_correction = pl.col("charge_class") == "Correction"
+    is_refund = (pl.col("charge_category") == "Credit") | (
+        pl.min_horizontal("billed", "effective") < 0
+    )
+    kind = pl.when(is_correction).then(pl.lit("correction"))
+    named = rows.with_columns(kind=kind.when(is_refund).then(pl.lit("refund")))
+    keys = ["usage_on", "team_id", "source", "currency", "kind"]
+    found = named.filter(pl.col("kind").is_not_null()).group_by(keys)
+    return found.agg(pl.col("billed", "effective").sum()).select(*ADJUSTMENTS).sort(keys)
 
 
 def _counted(rows: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
