@@ -56,6 +56,8 @@ def night_stopped(context: dg.RunStatusSensorContext) -> None:
 )
 def night_missed(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     places = settings.from_environment()
+    if alerts.last_published(places) is None:
+        return dg.SkipReason("Nothing has been published yet.")
     alarm = alerts.overdue(places, utc_now())
     if alarm is None:
         return dg.SkipReason("The newest print is young enough.")
