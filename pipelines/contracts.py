@@ -15,6 +15,7 @@ _OLDEST, _NEWEST = (
     pl.datetime(2000, 1, 1, time_zone="UTC"),
     pl.datetime(2100, 1, 1, time_zone="UTC"),
 )
+MOST_TOKENS = 10**12  # of one request; sums of more would not fit
 STATUSES = ["ok", "refused", "throttled", "failed"]
 LIMITS = ["5h", "week", "month"]
 EVENTS = [
@@ -42,9 +43,9 @@ class Requests(dy.Schema):
     model = dy.String(nullable=False)
     task = dy.String(nullable=True)
     session = dy.String(nullable=True)
-    input_tokens = dy.Int64(nullable=True, min=0)
-    cached_tokens = dy.Int64(nullable=True, min=0)
-    output_tokens = dy.Int64(nullable=True, min=0)
+    input_tokens = dy.Int64(nullable=True, min=0, max=MOST_TOKENS)
+    cached_tokens = dy.Int64(nullable=True, min=0, max=MOST_TOKENS)
+    output_tokens = dy.Int64(nullable=True, min=0, max=MOST_TOKENS)
     status = dy.String(nullable=False)
     refused_by = dy.String(nullable=True)
     on_plan = dy.Bool(nullable=True)

@@ -34,7 +34,7 @@ from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
 from pipelines.reference import Reference
-from pipelines.rollup import charges, engines, links, requests
+from pipelines.rollup import charges, engines, links, repeats, requests
 from pipelines.rollup.calendar import on_business_day
 from pipelines.settings import SQL, Settings
 from pipelines.sql_assets import Check, Outcome, SqlAsset
@@ -200,6 +200,11 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
         _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
         _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
         _ensure(con, tables.KEPT_DAYS, requests.KEPT)
+        looked = repeats.looked_at(todo)
+        again = repeats.repeated_ids(days, night.settings.lake, looked)
+        with warehouse.transaction(con):
+            warehouse.replace_days(con, tables.REPEATED_IDS.name, looked, again)
+        _ensure(con, tables.REPEATED_IDS, repeats.REPEATED_IDS)
     return Rebuilt(tuple(todo), len(days))
 
 
@@ -270,7 +275,8 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
             _write(con, tables.UNALLOCATED_CREDITS, book.unallocated)
             con.execute(
                 "create or replace table ops.unmapped_services as select provider, service, "
-                "category, sum(net_cny) as net_cny from ops.unmapped_days group by all order by all"
+                "category, sum(net_cny) as net_cny from ops.unmapped_days group by all "
+                "order by abs(sum(net_cny)) desc, provider, service, category"
             )
             _document(con, tables.UNMAPPED_SERVICES)
     return Rebuilt(tuple(changed), len(days))
@@ -489,10 +495,24 @@ def account_for(night: Night) -> Outcome:
             _write(con, tables.REJECTS, rejects.drop("source", "is_charge"))
             _write(con, tables.MONEY, _money(con, entries, bills, rejects))
             breaches: dict[str, int] = {}
-            for table in (tables.FILES, tables.MONEY):
+            accounts = (
+                tables.FILES, tables.MONEY, tables.UNMAPPED_SERVICES, tables.REPEATED_IDS,
+            )  # fmt: skip
+            for table in accounts:
                 found = sql_assets.evaluate(con, table.name, table.checks)
                 breaches |= {f"{table.name}: {k}": v for k, v in found.items()}
     return Outcome(rows=len(files), breaches=breaches)
+
+
+def unknown_services(night: Night, shown: int = 5) -> str:
+    """The services that services.csv doesn't know, the most expensive first."""
+    with warehouse.build(night.settings.build) as con:
+        rows = con.execute(
+            "select concat_ws(' ', nullif(provider, ''), coalesce(service, '(no service)')), net_cny "
+            "from ops.unmapped_services where net_cny <> 0 order by abs(net_cny) desc, 1 limit ?",
+            [shown],
+        ).fetchall()
+    return ", ".join(f"{name} {cost:.2f} CNY" for name, cost in rows)
 
 
 def _file_row(
@@ -526,6 +546,7 @@ def _file_row(
         "superseded": superseded,
         "duplicate": duplicate,
         "loaded_at": entry.recorded_at,
+        "warnings": "; ".join(entry.warnings),
     }
 
 

@@ -126,7 +126,11 @@ def _failed_checks(
             table = ".".join(evaluation.asset_key.path)
             said = sentences.get((table, evaluation.check_name), evaluation.check_name)
             rows = evaluation.metadata["breaches"].value
-            found.append(f"{table}: it should hold that {said}, but {rows} rows say otherwise.")
+            examples = evaluation.metadata.get("examples")
+            which = f": {examples.value}" if examples else ""
+            found.append(
+                f"{table}: it should hold that {said}, but {rows} rows say otherwise{which}."
+            )
     return tuple(found)
 
 

@@ -266,6 +266,7 @@ FILES = Table(
         "superseded": "Rows of a statement that a newer snapshot replaced, or of an older event.",
         "duplicate": "Rows delivered before, in this file or another.",
         "loaded_at": "When the file was recorded (UTC).",
+        "warnings": "What its source should have done otherwise; the rows count all the same.",
     },
     (
         _stop(
@@ -316,7 +317,7 @@ UNALLOCATED_CREDITS = Table(
 )
 UNMAPPED_SERVICES = Table(
     "ops.unmapped_services",
-    "Services that services.csv doesn't know: they count as family other, never as a workload.",
+    "Services that services.csv doesn't know, by spend: family other, never a workload.",
     "provider, service, category",
     {
         "provider": "Provider.",
@@ -370,6 +371,17 @@ KEPT_DAYS = Table(
         "fingerprint": "Name of the file's rows in the lake.",
         "kept": "Rows kept.",
     },
+)
+REPEATED_IDS = Table(
+    "ops.repeated_ids",
+    "Request ids that stand on more than one business day: they count on each of them.",
+    "usage_on, source",
+    {
+        "usage_on": "The later business day.",
+        "source": "Landing source.",
+        "ids": "Ids of the day that also stand on one of the seven days before it.",
+    },
+    (_warn("no request id stands on two days", "ids = 0"),),
 )
 KEPT_EVENTS = Table(
     "ops.kept_events",
@@ -675,6 +687,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from pipelines import lake
 from pipelines.errors import CheckFailed
 from tests import driver
+from tests.sources import facts
 from tests.sources.test_focus import ROW
 
 HEADER = ",".join(ROW)
@@ -59,12 +60,12 @@ def money(data: Path) -> dict[tuple[str, str], dict[str, Decimal]]:
         for kind in ("billed", "effective")
         for part in ("_in", "", "_rejected", "_superseded")
     ]
-    rows = driver.query(data, f"select source, currency, {', '.join(names)} from ops.money")
+    rows = facts.query(data, f"select source, currency, {', '.join(names)} from ops.money")
     return {(str(r[0]), str(r[1])): dict(zip(names, r[2:], strict=True)) for r in rows}  # type: ignore[arg-type]
 
 
 def test_money_in_is_money_in_the_facts_rejected_and_superseded(data: Path) -> None:
-    driver.run(data)
+    facts.load(data)
     found = money(data)
     third = Decimal("0.123456789012345678")
     usd = found["billing", "USD"]
@@ -83,8 +84,8 @@ def test_money_in_is_money_in_the_facts_rejected_and_superseded(data: Path) -> N
 
 
 def test_rows_add_up_also_in_a_file_that_breaks_off(data: Path) -> None:
-    driver.run(data)
-    files = driver.query(
+    facts.load(data)
+    files = facts.query(
         data, "select file, rows_read, accepted, rejected, superseded, duplicate from ops.files"
     )
     counts = {str(row[0]): row[1:] for row in files}
@@ -93,17 +94,17 @@ def test_rows_add_up_also_in_a_file_that_breaks_off(data: Path) -> None:
     assert counts["billing/2024-09-11/again.csv"] == (10, 0, 0, 0, 10)
     cut = counts["odd/2024-09-11/cut.csv.gz"]
     assert cut[0] == cut[2] and cut[1] == cut[3] == cut[4] == 0
-    whole = driver.query(data, "select reason from ops.rejects where line = 0")
+    whole = facts.query(data, "select reason from ops.rejects where line = 0")
     assert len(whole) == 1 and "damaged" in str(whole[0][0])
-    rejected = driver.query(
+    rejected = facts.query(
         data, "select count(*) from ops.rejects where file = 'billing/2024-09-11/a.csv'"
     )
     assert rejected == [(7,)]
 
 
 def test_a_rejects_amounts_stand_beside_it(data: Path) -> None:
-    driver.run(data)
-    rows = driver.query(
+    facts.load(data)
+    rows = facts.query(
         data,
         "select line, currency, billed, effective from ops.rejects "
         "where file = 'billing/2024-09-11/a.csv' order by line",
@@ -126,3 +127,4 @@ def test_a_row_that_is_lost_stops_the_night(
     monkeypatch.setattr(lake.contracts, "split", lossy)
     with pytest.raises(CheckFailed, match="money in is money in the facts, rejected or superseded"):
         driver.run(data)
+    assert not (data / "cloudbound.duckdb").exists()

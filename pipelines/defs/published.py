@@ -24,7 +24,7 @@ from pipelines.defs.shared import (
 from pipelines.sql_assets import Outcome
 
 THIS_FILE = source_link(Path(__file__))
-ACCOUNTS = (tables.FILES, tables.MONEY)
+ACCOUNTS = (tables.FILES, tables.MONEY, tables.UNMAPPED_SERVICES, tables.REPEATED_IDS)
 OTHER_DEFINITIONS = (tables.DEFINITION_GRID, tables.DEFINITION_SERIES)
 FILES, REJECTS, MONEY, PRINTS, DECISION_PRINTS = (
     dg.AssetKey(t.name.split("."))
@@ -59,7 +59,7 @@ FACTS = [
             kinds={"polars", "duckdb"},
             metadata=THIS_FILE | columns_metadata(t.columns),
         )
-        for t in (tables.FILES, tables.REJECTS, tables.MONEY)
+        for t in (*ACCOUNTS, tables.REJECTS)
     ],
     check_specs=[
         c for t in ACCOUNTS for c in check_specs(dg.AssetKey(t.name.split(".")), t.checks)
@@ -68,13 +68,15 @@ FACTS = [
 def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     work = night.night()
     outcome = steps.account_for(work)
+    examples = {tables.UNMAPPED_SERVICES: steps.unknown_services(work)}
     for table in ACCOUNTS:
         key = dg.AssetKey(table.name.split("."))
         prefix = f"{table.name}: "
         own = {
             k.removeprefix(prefix): v for k, v in outcome.breaches.items() if k.startswith(prefix)
         }
-        results = list(check_results(key, table.checks, Outcome(outcome.rows, own)))
+        seen = Outcome(outcome.rows, own)
+        results = list(check_results(key, table.checks, seen, examples.get(table, "")))
         rows = steps.check_facts(work, table).rows
         yield dg.MaterializeResult(
             asset_key=key, metadata={"dagster/row_count": rows}, check_results=results

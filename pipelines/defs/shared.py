@@ -61,7 +61,7 @@ def check_specs(key: dg.AssetKey, checks: Iterable[Check]) -> list[dg.AssetCheck
 
 
 def check_results(
-    key: dg.AssetKey, checks: Iterable[Check], outcome: Outcome
+    key: dg.AssetKey, checks: Iterable[Check], outcome: Outcome, examples: str = ""
 ) -> Iterator[dg.AssetCheckResult]:
     for check in checks:
         breaches = outcome.breaches[check.name]
@@ -70,7 +70,7 @@ def check_results(
             check_name=check.name,
             passed=breaches == 0,
             severity=dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN,
-            metadata={"breaches": breaches},
+            metadata={"breaches": breaches} | ({"examples": examples} if examples else {}),
         )
 
 

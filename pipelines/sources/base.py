@@ -6,6 +6,7 @@ Does not belong here: a mapping of any one format, or rules on what a good row i
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import polars as pl
 CHUNK_ROWS = 200_000
 MAX_LINE_BYTES = 16 << 20
 _SAMPLE = 10_000
+_TOO_MUCH = Decimal(10) ** 15  # in any currency, for one row
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 AMOUNT = pl.Decimal(38, 18)
 NULLS = ["", "NULL", "null", "None", "none", "{}", "NaN", "nan", "\\N"]
@@ -82,9 +84,18 @@ def clean(text: pl.Series) -> pl.Series:
 def to_amount(column: pl.Series) -> pl.Series:
     """Decimal(38, 18) from numbers or text such as '$10,100.00 ', '-3.5', '(2.10)' or '1e-7'.
 
-    Parentheses are the accountants' minus. Digits beyond the 18th are not representable: such
-    a value becomes null, so that the contract rejects it instead of rounding money.
+    Parentheses are the accountants' minus. Digits beyond the 18th are not representable, and
+    sums of amounts of a quadrillion would not be: such a value becomes null, so that the
+    contract rejects it instead of rounding money.
     """
+    amount = _parsed_amount(column)
+    low, high = amount.min(), amount.max()
+    if low is not None and (low <= -_TOO_MUCH or high >= _TOO_MUCH):  # type: ignore[operator]
+        return amount.set(amount.abs() >= _TOO_MUCH, None)
+    return amount
+
+
+def _parsed_amount(column: pl.Series) -> pl.Series:
     if column.dtype.is_decimal() or column.dtype.is_integer():
         return column.cast(AMOUNT, strict=False)
     text = column.cast(pl.String)
@@ -94,11 +105,6 @@ def to_amount(column: pl.Series) -> pl.Series:
         if parsed.null_count() == text.null_count():
             return parsed.cast(AMOUNT)
     return _run(clean(text), _amount)
-
-
-def _scale(column: pl.Series) -> int:
-    dtype: Any = column.dtype
-    return int(dtype.scale)
 
 
 def _amount(text: pl.Expr) -> pl.Expr:

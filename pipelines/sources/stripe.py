@@ -38,6 +38,7 @@ from pipelines.sources.base import (
     Mapping,
     Options,
     broken_of,
+    column_of,
 )
 from pipelines.sources.tables import columns_of, pieces
 
@@ -101,7 +102,8 @@ def looks_like(path: Path, head: bytes) -> str | None:
 
 def read(path: Path, options: Options) -> Iterator[Chunk]:
     """Canonical subscription rows; created is Stripe's epoch, so no zone is needed."""
-    for raw, broken in pieces(path, WANTED, rows_in=_events):
+    for found, broken in pieces(path, WANTED, rows_in=_events):
+        raw = found.select("line", *(column_of(found, name) for name in WANTED))
         rows: list[dict[str, Any]] = []
         others: list[tuple[int, str, str]] = []
         for event in raw.iter_rows(named=True):

@@ -27,6 +27,7 @@ ASSETS = {
     "ops/clock", "ops/decision_prints", "ops/decisions", "ops/definition", "ops/files", "ops/money", "ops/prints", "ops/rejects",
     "ops/definition_drift", "ops/freshness", "ops/refusals", "ops/restatements",
     "ops/time_travel", "ops/volume",
+    "ops/refusals_below_quota", "ops/repeated_ids", "ops/unmapped_services",
     "published/cloudbound", "published/report",
     "ref/assumptions", "ref/chips", "ref/coverage", "ref/decisions", "ref/experiments", "ref/fx", "ref/identity_stretches", "ref/models", "ref/plans",
     "ref/services", "ref/team_spans",
