@@ -68,7 +68,7 @@ FACTS = [
 def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     work = night.night()
     outcome = steps.account_for(work)
-    examples = {tables.UNMAPPED_SERVICES: steps.unknown_services(work)}
+    examples = {tables.UNMAPPED_SERVICES.name: steps.unknown_services(work)}
     for table in ACCOUNTS:
         key = dg.AssetKey(table.name.split("."))
         prefix = f"{table.name}: "
@@ -76,7 +76,7 @@ def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
             k.removeprefix(prefix): v for k, v in outcome.breaches.items() if k.startswith(prefix)
         }
         seen = Outcome(outcome.rows, own)
-        results = list(check_results(key, table.checks, seen, examples.get(table, "")))
+        results = list(check_results(key, table.checks, seen, examples.get(table.name, "")))
         rows = steps.check_facts(work, table).rows
         yield dg.MaterializeResult(
             asset_key=key, metadata={"dagster/row_count": rows}, check_results=results

@@ -15,6 +15,10 @@ import polars as pl
 CHUNK_ROWS = 200_000
 MAX_LINE_BYTES = 16 << 20
 _SAMPLE = 10_000
+# In microseconds since 1970: a day inside what Python's calendar holds in any zone.
+_FIRST_TIME, _LAST_TIME, _NO_TIME = (
+    days * 86_400_000_000 for days in (-719_161, 2_932_895, 2_932_897)
+)
 _TOO_MUCH = Decimal(10) ** 15  # in any currency, for one row
 UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 AMOUNT = pl.Decimal(38, 18)
@@ -151,6 +155,19 @@ def _boolean(text: pl.Expr) -> pl.Expr:
 
 
 def to_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
+    """An instant as parsed_instant reads it, where a calendar has it; later than year 9999 or
+    earlier than year 1 is no time, and the last day of 9999 (for ever) is the day before it."""
+    found = parsed_instant(column, timezone)
+    # As whole microseconds: Python has no time for what lies outside its calendar.
+    since = found.to_physical()
+    low, high = since.min(), since.max()
+    if low is None or (low >= _FIRST_TIME and high <= _LAST_TIME):  # type: ignore[operator]
+        return found
+    inside = since.set((since < _FIRST_TIME) | (since >= _NO_TIME), None).clip(None, _LAST_TIME)
+    return inside.cast(UTC_MICROSECONDS)
+
+
+def parsed_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
     """UTC microseconds from timestamps, dates, epochs, or text.
 
     Text may be ISO with Z or offset, naive (then in `timezone`), a date, or an epoch; an epoch
@@ -168,7 +185,7 @@ def to_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
         # A bill says the same hours again and again: each is parsed once.
         spelled = column.drop_nulls().unique()
         return column.replace_strict(
-            spelled, to_instant(spelled, timezone), default=None, return_dtype=UTC_MICROSECONDS
+            spelled, parsed_instant(spelled, timezone), default=None, return_dtype=UTC_MICROSECONDS
         )
     text = column.cast(pl.String)
     if (plain := _whole_seconds(text)) is not None:

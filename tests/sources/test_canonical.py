@@ -243,3 +243,23 @@ def test_a_link_with_an_unreadable_end_does_not_become_endless(tmp_path: Path) -
     link = {"source": "s", "source_id": "1", "team_id": "t", "valid_from": "2025-01-01",
             "valid_to": "end of year", "recorded_at": "2025-01-02"}  # fmt: skip
     assert csv(tmp_path, link).reasons == ["valid_to can't be read as a time"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9999-12-31", "9999-12-30T00:00:00+00:00"),
+        ("9999-12-31T23:59:59Z", "9999-12-30T00:00:00+00:00"),
+        ("0000-01-01T00:00:00Z", None),
+        ("0001-01-01", None),
+    ],
+)
+def test_times_outside_the_calendar(tmp_path: Path, text: str, expected: str | None) -> None:
+    """For ever is for ever, in any zone; a year that no calendar has is no time."""
+    link = {"source": "s", "source_id": "1", "team_id": "t", "valid_from": "2025-01-01",
+            "valid_to": text, "recorded_at": "2025-01-02"}  # fmt: skip
+    reading = csv(tmp_path, link)
+    assert [at.isoformat() for at in reading.column("valid_to")] == [expected] * (
+        expected is not None
+    )
+    assert reading.reasons == ["valid_to can't be read as a time"] * (expected is None)
