@@ -575,6 +575,13 @@ def _money(
         for e in counted
         for m in e.money
     ]
+    # Of a file that is no longer kept, the rejects are gone, but not what they came to.
+    forgotten = [
+        (e.source, m["currency"], Decimal(m["billed"]), Decimal(m["effective"]))
+        for e in counted
+        if e.is_expired and not e.whole_file_reason
+        for m in e.rejected_money
+    ]
     booked = warehouse.frame(
         con, "select source, currency, billed, effective from fact.charge_days"
     )
@@ -588,7 +595,9 @@ def _money(
     parts = {
         "_in": pl.DataFrame(read, schema=schema, orient="row"),
         "": booked.select(pl.col(n).cast(t) for n, t in schema.items()),
-        "_rejected": refused.select(*schema),
+        "_rejected": pl.concat(
+            [refused.select(*schema), pl.DataFrame(forgotten, schema=schema, orient="row")]
+        ),
         "_superseded": bills.filter(~pl.col("is_current")).select(*schema),
     }
     long = pl.concat(f.with_columns(part=pl.lit(name)) for name, f in parts.items())
