@@ -583,7 +583,9 @@ def _money(
         for m in e.rejected_money
     ]
     booked = warehouse.frame(
-        con, "select source, currency, billed, effective from fact.charge_days"
+        con,
+        "select source, currency, sum(billed) as billed, sum(effective) as effective "
+        "from fact.charge_days group by all",
     )
     schema: dict[str, Any] = {
         "source": pl.String, "currency": pl.String, "billed": charges.AMOUNT,

@@ -128,10 +128,19 @@ def stretches(identities: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFram
     known: dict[tuple[str, str], list[tuple[str, date, date]]] = {}
     for source, source_id, team, start, end in team_spans.iter_rows():
         known.setdefault((source, source_id), []).append((team, start, end or _OPEN))
-    subs = set(identities.select("source", "sub_account").drop_nulls().iter_rows())
-    everyone = set(identities.select(*IDENTITY).iter_rows())
-    everyone |= {(*key, None) for key in known if key not in subs}
-    named = set(team_spans["team_id"]) | {i[1] for i in everyone if _links_of(i, known)}
+    # A million identities without a link are no walk of ours: only those around a link are rows.
+    linked = team_spans.select("source", "source_id").unique()
+    owners, subs = (
+        identities.join(
+            linked, left_on=["source", id_], right_on=["source", "source_id"], how="semi"
+        )
+        for id_ in ("account", "sub_account")
+    )
+    known_subs = set(subs.select("source", "sub_account").iter_rows())
+    alone = {(*key, None) for key in known if key not in known_subs}
+    named = {*team_spans["team_id"], *owners["account"], *subs["account"], *(i[1] for i in alone)}
+    around = identities.filter(pl.col("account").is_in(list(named)))
+    everyone = alone | set(around.select(*IDENTITY).iter_rows())
     rows: list[tuple[str, str, str | None, str, date | None, bool]] = []
     for identity in sorted(everyone, key=lambda i: (i[0], i[1], i[2] or "")):
         links = _links_of(identity, known)
