@@ -192,6 +192,8 @@ class ChannelCosts(dy.Schema):
     line = dy.Int64(nullable=False)
 
 
+# Goes up whenever a rule judges a row otherwise: the lake is then read from landing again.
+VERSION = 1
 FAMILIES: dict[str, type[dy.Schema]] = {
     "requests": Requests,
     "subscriptions": Subscriptions,

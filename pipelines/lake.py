@@ -97,7 +97,7 @@ class Context:
 def fingerprint(file: LandingFile, form: Format | None, context: Context) -> str:
     """16 hex digits over everything that decides the rows of this file."""
     parts = [
-        str(LAKE_VERSION), file.source, file.sha256, file.timezone, context.zone,
+        str(LAKE_VERSION), str(contracts.VERSION), file.source, file.sha256, file.timezone, context.zone,
         context.member_key,
     ]  # fmt: skip
     if form is not None:
@@ -547,6 +547,19 @@ def remove(entry: Entry, lake: Path, keep_catalog: bool = False) -> None:
         _ids_path(entry, lake).unlink(missing_ok=True)
         _statements_path(entry, lake).unlink(missing_ok=True)
         _catalog(lake, entry.fingerprint).unlink(missing_ok=True)
+
+
+def prune(lake: Path, entries: Iterable[Entry]) -> int:
+    """Delete the files of every other entry, as an older lake version leaves them; their number."""
+    kept = {entry.fingerprint for entry in entries}
+    stale = [
+        path
+        for path in lake.rglob("*")
+        if path.suffix in (".parquet", ".json") and len(path.stem) == 16 and path.stem not in kept
+    ]
+    for path in stale:
+        path.unlink()
+    return len(stale)
 
 
 def rejects(entry: Entry, lake: Path) -> pl.DataFrame:

@@ -767,12 +767,13 @@ def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> P
             "files": files[0] if files else 0,
             "tables_changed": ", ".join(changed),
             "inputs": restatement.seen(con, clock["as_of"], night.reference.hash, night.known_at),
+            "versions": f"lake {lake.LAKE_VERSION}, contracts {contracts.VERSION}",
         }
         utc = pl.Datetime("us", "UTC")
         schema: dict[str, Any] = {
             "run_id": pl.String, "as_of": pl.Date, "known_at": utc, "definition": pl.String,
             "started_at": utc, "published_at": utc, "files": pl.Int64,
-            "tables_changed": pl.String, "inputs": pl.String,
+            "tables_changed": pl.String, "inputs": pl.String, "versions": pl.String,
         }  # fmt: skip
         with warehouse.transaction(con):
             _append(con, tables.RUNS, pl.DataFrame([run], schema=schema))
@@ -808,6 +809,11 @@ def _remember_definition(
 def _append(con: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
     con.register("incoming", rows.to_arrow())
     con.execute(f"create table if not exists {table.name} as select * from incoming limit 0")
+    for name, kind in con.execute(
+        "select column_name, column_type from (describe incoming)"
+    ).fetchall():
+        # A build file of an earlier version lacks the newer columns.
+        con.execute(f'alter table {table.name} add column if not exists "{name}" {kind}')
     con.execute(f"insert into {table.name} by name select * from incoming")
     con.unregister("incoming")
     _document(con, table)

@@ -3,7 +3,7 @@
 Belongs here: which files are old enough, and their removal. Does not belong here: forgetting
 somebody (forgetting.py), Dagster's own history (history.py).
 
-A file of requests or charges goes when its newest day is more than CLOUDBOUND_KEEP_DAYS before
+With them go lake files of an older lake version. A file of requests or charges goes when its newest day is more than CLOUDBOUND_KEEP_DAYS before
 the as-of day and the facts are made of it. The manifest and the lake's catalog go on knowing it,
 so its rows stay accounted for; the days that it fed are frozen: nothing rebuilds them any more.
 Plan events, links, teams and assignments are small, every night needs all of them, and they stay.
@@ -51,5 +51,5 @@ def expire(places: Settings, as_of: date, keep_days: int, now: datetime) -> Expi
             landing.expire(file, entry.fingerprint, feeds_facts)
             lake.remove(entry, places.lake, keep_catalog=True)
             gone.append(f"{file.source}/{file.name}")
-        steps.take_stock(night, now)
+        lake.prune(places.lake, steps.take_stock(night, now))
     return Expired(tuple(gone), kept_from)

@@ -515,6 +515,7 @@ RUNS = Table(
         "files": "Files in landing that it saw.",
         "tables_changed": "Journey and metric tables whose rows differ from the print before.",
         "inputs": "Hash of what the night saw of each input before its as-of day, as JSON.",
+        "versions": "Version of the lake's files and of the contracts that judged their rows.",
     },
 )
 PRINTS = Table(

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import polars as pl
 import pytest
 
-from pipelines import forgetting, landing, retention
+from pipelines import contracts, forgetting, lake, landing, night, retention
 from pipelines.errors import UsageError
 from pipelines.settings import CHECKOUT
 from tests import driver
@@ -149,6 +150,8 @@ def test_a_night_after_expiry_prints_the_same(tmp_path: Path) -> None:
     changed = {name for name in before if after[name] != before[name]}
     assert "ref.team_spans" in changed
     assert changed <= {"ref.team_spans", "ref.identity_stretches", "journey.merges"}
+    versions = f"lake {lake.LAKE_VERSION}, contracts {contracts.VERSION}"
+    assert driver.query(tmp_path, "select distinct versions from ops.runs") == [(versions,)]
     kept = "from ops.files where file <> 'directory/links.csv' order by file"
     assert driver.query(tmp_path, kept) == accounts
 
@@ -167,3 +170,23 @@ def test_a_bill_of_days_that_are_no_longer_kept_is_refused_and_said(tmp_path: Pa
     assert driver.query(tmp_path, "from fact.charge_days order by all") == before
     said = driver.query(tmp_path, "select line, reason from ops.rejects")
     assert [(line, "no longer kept" in str(reason)) for line, reason in said] == [(0, True)]
+
+
+@pytest.mark.parametrize("module, name", [(lake, "LAKE_VERSION"), (contracts, "VERSION")])
+def test_another_version_reads_landing_again_and_the_old_files_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    small.first(tmp_path / "landing")
+    work = night.prepare(driver.places(tmp_path))
+    old = night.take_stock(work, driver.NOW)
+    monkeypatch.setattr(module, name, 99)
+    new = night.take_stock(work, driver.NOW)
+    assert {e.fingerprint for e in old}.isdisjoint(e.fingerprint for e in new)
+    assert [(e.name, e.days, e.rejected) for e in old] == [
+        (e.name, e.days, e.rejected) for e in new
+    ]
+    folder = tmp_path / "lake"
+    count = len([p for p in folder.rglob("*") if len(p.stem) == 16 and p.is_file()])
+    assert lake.prune(folder, new) == count // 2
+    assert all((folder / "catalog" / f"{e.fingerprint}.json").exists() for e in new)
+    assert not any((folder / "catalog" / f"{e.fingerprint}.json").exists() for e in old)
