@@ -44,7 +44,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -516,14 +515,20 @@ def _numbered(entity: pl.Series) -> pl.Series:
 def _numbered_text(text: pl.Series, first_hash: pl.Series, second_hash: pl.Series) -> pl.Series:
     """Numbers by the order of a 64-bit hash, which takes a fifth of the time of a dictionary.
 
-    Two texts that share the first hash show in the second; the dictionary then decides.
+    The hash's upper bits and the row's number are sorted as one integer, in half the time of
+    sorting an index. Two texts that share those bits show in the whole hash, two that share the
+    hash in the second one; the dictionary then decides.
     """
-    order = first_hash.arg_sort()
-    new = _changes(first_hash.gather(order).to_numpy())
-    if (new != _changes(second_hash.gather(order).to_numpy())).any():
+    row_bits = np.uint64(len(text).bit_length())
+    first, second = first_hash.to_numpy(), second_hash.to_numpy()
+    packed = (first >> row_bits << row_bits) | np.arange(len(text), dtype=np.uint64)
+    packed = pl.Series(packed).sort().to_numpy()
+    order = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)
+    new = _changes(packed >> row_bits)
+    if any((_changes(hashes[order]) != new).any() for hashes in (first, second)):
         return text.cast(pl.Categorical).to_physical().cast(pl.Int64)
     number = np.empty(len(text), dtype=np.int64)
-    number[order.to_numpy()] = np.cumsum(new) - 1
+    number[order] = np.cumsum(new) - 1
     return pl.Series(text.name, number)
 
 
@@ -557,8 +562,13 @@ def _sorted(rows: pl.DataFrame) -> _Sorted:
         # numpy sorts 16-bit numbers by radix, in linear time.
         narrow = np.uint16 if sizes.size <= 1 << 16 else np.int64
         key = key[np.argsort(ranges.astype(narrow), kind="stable")]
-    for start, end in pairwise(np.concatenate(([0], np.cumsum(sizes)))):
+
+    def sort_range(start: int, end: int) -> None:
         key[start:end] = pl.Series(key[start:end]).sort().to_numpy()
+
+    edges = np.concatenate(([0], np.cumsum(sizes)))
+    with ThreadPoolExecutor() as pool:  # polars works outside the interpreter's lock
+        list(pool.map(sort_range, edges[:-1], edges[1:]))
     first_of_range = np.repeat(np.arange(sizes.size) << entity_bits, sizes)
     return _Sorted(
         entity=first_of_range + (key >> (time_bits + code_bits)),
