@@ -180,16 +180,12 @@ def cloudbound(
     metadata=THIS_FILE,
     description="The weekly report beside the published file: one page without a network.",
 )
-def report(context: dg.AssetExecutionContext, night: NightResource) -> dg.MaterializeResult[None]:
+def report(night: NightResource) -> dg.MaterializeResult[None]:
     # Charts are a second of imports that only this step needs.
-    from pipelines.report.charts import markdown
     from pipelines.report.page import write
 
     places = night.night().settings
-    for table, drawn in write(places, places.report).items():
-        if len(drawn) < 100_000:
-            chart = {"chart": dg.MetadataValue.md(markdown(drawn))}
-            context.log_event(dg.AssetObservation(table.split("."), metadata=chart))
+    write(places, places.report)
     return dg.MaterializeResult(metadata={"page": dg.MetadataValue.path(places.report)})
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import dagster as dg
 
 from pipelines import night as steps
-from pipelines import sql_assets, tables
+from pipelines import sql_assets, tables, warehouse
 from pipelines.alerts import STALE_AFTER
 from pipelines.defs.resources import NightResource
 from pipelines.defs.shared import (
@@ -43,6 +43,24 @@ def _column_lineage(asset: SqlAsset) -> dict[str, dg.TableColumnLineage]:
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
 
 
+def _chart(
+    context: dg.AssetExecutionContext, work: steps.Night, asset: SqlAsset
+) -> dict[str, dg.MarkdownMetadataValue]:
+    """The table's chart. A picture never stops a night: what goes wrong with it is logged."""
+    if asset.schema != "metric":
+        return {}
+    # Altair is a second of imports that only these steps need.
+    from pipelines.report.inline import chart_of
+
+    try:
+        with warehouse.build(work.settings.build) as con:
+            drawn = chart_of(con, asset.name)
+    except Exception as error:
+        context.log.warning(f"{asset.name} has no chart: {error}")
+        return {}
+    return {"chart": dg.MetadataValue.md(drawn)} if drawn else {}
+
+
 def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
     key = dg.AssetKey([asset.schema, asset.table])
 
@@ -64,11 +82,16 @@ def _asset(asset: SqlAsset) -> dg.AssetsDefinition:
         ],
         check_specs=check_specs(key, asset.checks),
     )
-    def table(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
-        outcome = steps.run_sql(night.night(), asset)
+    def table(
+        context: dg.AssetExecutionContext, night: NightResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        work = night.night()
+        outcome = steps.run_sql(work, asset)
         yield dg.MaterializeResult(
             asset_key=key,
-            metadata=outcome_metadata(asset.columns, outcome) | _column_lineage(asset),
+            metadata=outcome_metadata(asset.columns, outcome)
+            | _column_lineage(asset)
+            | _chart(context, work, asset),
             check_results=list(check_results(key, asset.checks, outcome)),
         )
 

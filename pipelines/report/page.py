@@ -4,7 +4,7 @@ Belongs here: the layout of a page, a section, a figure. Does not belong here: w
 (sections.py), marks (charts.py), columns (tables.py), words (text.py), looks (style.css).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ class Page:
     con: duckdb.DuckDBPyConnection
     lang: str
     headline: dict[str, Any]
-    drawn: dict[str, str] = field(default_factory=dict)  # metric table -> its first chart
 
     def say(self, section: str) -> charts.Say:
         return text.speaker(self.lang, section)
@@ -39,11 +38,8 @@ class Page:
         return escape(text.word(name, self.lang, **values))
 
 
-def write(places: Settings, out: Path, lang: str = "en") -> dict[str, str]:
-    """Write the page in one step; the first chart (SVG) of every metric table on it.
-
-    Raises UsageError when nothing is published yet.
-    """
+def write(places: Settings, out: Path, lang: str = "en") -> None:
+    """Write the page in one step. Raises UsageError when nothing is published yet."""
     answer = headline.read(places, None, None)
     with warehouse.published(places.published) as con:
         page = Page(con, lang, answer)
@@ -59,7 +55,6 @@ def write(places: Settings, out: Path, lang: str = "en") -> dict[str, str]:
     partial = out.with_name(f".{out.name}.partial")
     partial.write_text(html, "utf-8")
     partial.replace(out)
-    return page.drawn
 
 
 def _number(page: Page) -> str:
@@ -177,9 +172,7 @@ def _figure(page: Page, slot: str, name: str, figure: Figure, rows: pl.DataFrame
     label, say = text.word(name, page.lang), page.say(name)
     sides = []
     if figure.chart is not None:
-        drawn = charts.svg(figure.chart(rows, say), label)
-        page.drawn.setdefault(figure.table, drawn)
-        sides.append(drawn)
+        sides.append(charts.svg(figure.chart(rows, say), label))
     if figure.has_table:
         made = table(rows.drop(figure.hidden), slot, say)
         sides.append(

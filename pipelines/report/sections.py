@@ -7,7 +7,6 @@ Does not belong here: any estimate (sql/metric), marks (charts.py), layout (page
 A query runs as it stands in any client of the published file: the page shows it for copying.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,13 +34,6 @@ class Figure:
     chart: Callable[[pl.DataFrame, charts.Say], Any] | None = None
     has_table: bool = True
     hidden: tuple[str, ...] = ()
-
-    @property
-    def table(self) -> str:
-        """The table that the query reads first."""
-        found = re.search(r"from (\w+\.\w+)", self.query)
-        assert found is not None, self.query
-        return found[1]
 
 
 @dataclass(frozen=True)
