@@ -46,6 +46,7 @@ def fill(path: Path, teams: int, days: int) -> night.Night:
                 days + 180 if "charge" in name else days,
                 -180 if "charge" in name else 0,
             )
+        con.execute(f"create table fact.blocked_hours as {_BLOCKED_HOURS}")
         con.execute(
             "create table fact.assignments (team_id text, experiment text, arm text, assigned_at timestamptz)"
         )
@@ -180,6 +181,20 @@ select
     accepted * 0.02 as inference_cny
 {_ACTIVE}
 order by all
+"""
+_BLOCKED_HOURS = """
+select
+    usage_on,
+    team_id,
+    usage_on::timestamptz + to_hours(10) as hour_at,
+    sum(refused_5h)::bigint as refused_5h,
+    sum(refused_week)::bigint as refused_week,
+    sum(refused_month)::bigint as refused_month,
+    sum(refused_other)::bigint as refused_other
+from fact.member_days
+where refused_5h + refused_week + refused_month + refused_other > 0
+group by usage_on, team_id
+order by usage_on, team_id
 """
 _CHARGE_DAYS = """
 select

@@ -56,6 +56,24 @@ assigned as (
     group by experiment, arm
 ),
 
+controls as (
+    select
+        experiment,
+        sum(teams)::bigint as teams
+    from assigned
+    where is_control
+    group by experiment
+),
+
+planned_controls as (
+    select
+        experiment,
+        sum(planned_share) as planned_share
+    from ref.experiments
+    where lower(arm) in ('holdout', 'control')
+    group by experiment
+),
+
 splits as (
     select
         arms.experiment,
@@ -66,24 +84,10 @@ splits as (
             as expected_share,
         planned.planned_share is not null and planned_controls.planned_share is not null as is_planned
     from assigned as arms
-    inner join (
-        select
-            experiment,
-            sum(teams)::bigint as teams
-        from assigned
-        where is_control
-        group by experiment
-    ) as controls on arms.experiment = controls.experiment
+    inner join controls on arms.experiment = controls.experiment
     left join ref.experiments as planned
         on arms.experiment = planned.experiment and arms.arm = planned.arm
-    left join (
-        select
-            experiment,
-            sum(planned_share) as planned_share
-        from ref.experiments
-        where lower(arm) in ('holdout', 'control')
-        group by experiment
-    ) as planned_controls on arms.experiment = planned_controls.experiment
+    left join planned_controls on arms.experiment = planned_controls.experiment
     where not arms.is_control
 ),
 
@@ -147,7 +151,9 @@ blocked as (
     inner join journey.plan_cycles as cycles
         on assignments.team_id = cycles.team_id and cycles.cycle_number = 1
     where cycles.ends_on <= $as_of
-    group by 1, 2
+    group by
+        assignments.experiment,
+        case when lower(assignments.arm) not in ('holdout', 'control') then assignments.arm end
 ),
 
 -- Guardrail: the contribution of the subscribers' first three whole months.

@@ -261,7 +261,7 @@ treated_sums as (
         count(*) filter (where t.is_moved and t.accounts is not null) as moved
     from breakdowns
     cross join subscribers_of_cells as t
-    group by 1, 2
+    group by breakdowns.by, "value"
 ),
 
 by_account as (
@@ -276,7 +276,7 @@ by_account as (
     from breakdowns
     cross join weights as w
     where w.weight > 0
-    group by 1, 2, w.team_id
+    group by breakdowns.by, "value", w.team_id
 ),
 
 -- An account's weights make one observation: sum of squares of (moved weight - share x weight).
