@@ -10,7 +10,7 @@ night that dies leaves whole steps behind and the next one goes on from there.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,8 +34,9 @@ from pipelines.definition import Definition
 from pipelines.errors import CheckFailed, UsageError
 from pipelines.lake import Entry
 from pipelines.reference import Reference
-from pipelines.rollup import charges, engines, links, repeats, requests
+from pipelines.rollup import charges, engines, inputs, links, repeats, requests
 from pipelines.rollup.calendar import on_business_day
+from pipelines.rollup.inputs import Inputs
 from pipelines.settings import SQL, Settings
 from pipelines.sql_assets import Check, Outcome, SqlAsset
 from pipelines.tables import Table
@@ -157,6 +158,20 @@ class Rebuilt:
 
     days: tuple[date, ...]
     looked_at: int
+    reasons: dict[date, str] = field(default_factory=dict)
+
+
+def told(rebuilt: Rebuilt) -> list[str]:
+    """A line for each reason: how many days, which, and why."""
+    days: dict[str, list[date]] = {}
+    for day, why in rebuilt.reasons.items():
+        days.setdefault(why, []).append(day)
+    return [
+        f"{len(found)} days, {min(found)} to {max(found)}: {why}"
+        if len(found) > 1
+        else f"{found[0]}: {why}"
+        for why, found in days.items()
+    ]
 
 
 def touched_days(night: Night) -> tuple[date, date]:
@@ -193,9 +208,10 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
         changed = _changed_days(con, "requests", marks) | (force & marks.keys())
         changed -= lake.frozen_days(entries, "requests")
         todo = {d: days.get(d, []) for d in sorted(changed)}
+        reasons = _reasons(con, "requests", todo, marks, entries)
         if todo:
             with engines.opened(night.settings.engine) as engine:
-                _roll_up_requests(night, con, engine, todo, marks, spans)
+                _roll_up_requests(night, con, engine, todo, marks, reasons, spans)
         _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
         _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
         _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
@@ -205,7 +221,7 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
         with warehouse.transaction(con):
             warehouse.replace_days(con, tables.REPEATED_IDS.name, looked, again)
         _ensure(con, tables.REPEATED_IDS, repeats.REPEATED_IDS)
-    return Rebuilt(tuple(todo), len(days))
+    return Rebuilt(tuple(todo), len(days), reasons)
 
 
 def _roll_up_requests(
@@ -213,7 +229,8 @@ def _roll_up_requests(
     con: duckdb.DuckDBPyConnection,
     engine: engines.Engine,
     todo: requests.Days,
-    marks: dict[date, str],
+    marks: dict[date, Inputs],
+    reasons: dict[date, str],
     spans: pl.DataFrame,
 ) -> None:
     done = 0
@@ -227,19 +244,24 @@ def _roll_up_requests(
                 (tables.KEPT_DAYS, facts.kept),
             ):
                 warehouse.replace_days(con, table.name, batch, frame)
-            _mark_days(con, "requests", batch, marks)
+            _mark_days(con, "requests", batch, marks, reasons)
         done += len(batch)
         night.progress("requests -> facts", done, len(todo))
 
 
-def _request_marks(night: Night, entries: list[Entry]) -> dict[date, str]:
-    """Day -> hash of its files and of what else decides its rows."""
-    salt = _hash(
-        requests.VERSION, team_spans(night, entries).hash_rows().to_list(),
-        night.reference.models.rows(), night.reference.fx.rows(),
-    )  # fmt: skip
+def _request_marks(night: Night, entries: list[Entry]) -> dict[date, Inputs]:
+    """Day -> its files and what else decides its rows."""
     days = lake.days_of(entries, "requests")
-    return {d: _hash(salt, [e.fingerprint for e in found]) for d, found in days.items()}
+    by_day = {
+        "links": inputs.links_on(team_spans(night, entries), days),
+        "models": inputs.rules_on(night.reference.models, days),
+        "fx": inputs.rates_on(night.reference.fx, days),
+    }
+    return {
+        d: {"rules": str(requests.VERSION), "files": {e.fingerprint: "" for e in found}}
+        | {part: hashes[d] for part, hashes in by_day.items()}
+        for d, found in days.items()
+    }
 
 
 _CHARGE_BATCH = 62
@@ -256,6 +278,7 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
     with warehouse.build(night.settings.build) as con:
         asked = _changed_days(con, "charges", marks) | (force & marks.keys())
         changed = sorted(asked - lake.frozen_days(entries, "charges"))
+        reasons = _reasons(con, "charges", changed, marks, entries)
         for at in range(0, len(changed), _CHARGE_BATCH):
             batch = {d: days.get(d, []) for d in changed[at : at + _CHARGE_BATCH]}
             facts = charges.roll_up(batch, night.settings.lake, book, spans, night.reference)
@@ -266,7 +289,7 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
                     (tables.ADJUSTMENT_DAYS, facts.adjustments),
                 ):
                     warehouse.replace_days(con, table.name, batch, frame)
-                _mark_days(con, "charges", batch, marks)
+                _mark_days(con, "charges", batch, marks, reasons)
             night.progress("charges -> facts", min(at + _CHARGE_BATCH, len(changed)), len(changed))
         _ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
         _ensure(con, tables.UNMAPPED_DAYS, charges.UNMAPPED)
@@ -279,7 +302,7 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
                 "order by abs(sum(net_cny)) desc, provider, service, category"
             )
             _document(con, tables.UNMAPPED_SERVICES)
-    return Rebuilt(tuple(changed), len(days))
+    return Rebuilt(tuple(changed), len(days), reasons)
 
 
 @dataclass(frozen=True)
@@ -287,7 +310,7 @@ class _ChargePlan:
     spans: pl.DataFrame
     book: charges.Ledger
     days: dict[date, list[Entry]]
-    marks: dict[date, str]
+    marks: dict[date, Inputs]
 
 
 _PLANS: dict[str, _ChargePlan] = {}
@@ -316,24 +339,26 @@ def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
     spans = team_spans(night, entries)
     book = charges.ledger(entries, night.settings.lake)
     days = lake.days_of(entries, "charges")
-    salt = _hash(
-        charges.VERSION, spans.hash_rows().to_list(), night.reference.services.rows(),
-        night.reference.fx.rows(),
-    )  # fmt: skip
     found = lake.statements(entries, night.settings.lake)
     counted = found.join(book.statements, on=charges.STATEMENT, how="left", suffix="_now")
     verdict = pl.struct("account", "billing_period", "snapshot_now", "has_effective_now").hash()
     verdicts = dict(counted.group_by("fingerprint").agg(verdict.sum()).iter_rows())
     rates = {
-        day: part.hash_rows().to_list()
+        day: inputs.hash_of(part.hash_rows().to_list())
         for (day,), part in book.credit_rates.partition_by("usage_on", as_dict=True).items()
     }
+    by_day = {
+        "links": inputs.links_on(spans, days),
+        "services": inputs.rules_on(night.reference.services, days),
+        "fx": inputs.rates_on(night.reference.fx, days),
+    }
     marks = {
-        d: _hash(
-            salt,
-            [(e.fingerprint, verdicts.get(e.fingerprint)) for e in found],
-            rates.get(d),
-        )
+        d: {
+            "rules": str(charges.VERSION),
+            "credits": rates.get(d, ""),
+            "files": {e.fingerprint: str(verdicts.get(e.fingerprint, "")) for e in found},
+        }
+        | {part: hashes[d] for part, hashes in by_day.items()}
         for d, found in days.items()
     }
     return _ChargePlan(spans, book, days, marks)
@@ -836,10 +861,16 @@ def _ensure(con: duckdb.DuckDBPyConnection, table: Table, schema: Mapping[str, A
     _document(con, table)
 
 
-def _changed_days(con: duckdb.DuckDBPyConnection, family: str, marks: dict[date, str]) -> set[date]:
+def _changed_days(
+    con: duckdb.DuckDBPyConnection, family: str, marks: dict[date, Inputs]
+) -> set[date]:
     """Days whose fingerprint is not the built one, and built days that are gone."""
-    if not warehouse.exists(con, "ops.built_days"):
-        empty = {"family": pl.String, "usage_on": pl.Date, "fingerprint": pl.String}
+    names = list(tables.BUILT_DAYS.columns)
+    if (
+        not warehouse.exists(con, "ops.built_days")
+        or list(sql_assets.column_types(con, "ops.built_days")) != names
+    ):
+        empty = dict.fromkeys(names, pl.String) | {"usage_on": pl.Date}
         _write(con, tables.BUILT_DAYS, pl.DataFrame(schema=empty))
     built = dict(
         con.execute(
@@ -847,23 +878,58 @@ def _changed_days(con: duckdb.DuckDBPyConnection, family: str, marks: dict[date,
             [family],
         ).fetchall()
     )
-    return {d for d in built.keys() | marks.keys() if built.get(d) != marks.get(d)}
+    now = {day: inputs.fingerprint(found) for day, found in marks.items()}
+    return {d for d in built.keys() | now.keys() if built.get(d) != now.get(d)}
+
+
+_LATE = {"requests": "late requests", "charges": "late, corrected or restated charges"}
+
+
+def _reasons(
+    con: duckdb.DuckDBPyConnection,
+    family: str,
+    days: Iterable[date],
+    marks: dict[date, Inputs],
+    entries: Iterable[Entry],
+) -> dict[date, str]:
+    """Why each of the days is built."""
+    built = dict(
+        con.execute(
+            "select usage_on, inputs from ops.built_days where family = ?", [family]
+        ).fetchall()
+    )
+    names = {
+        e.fingerprint: f"{e.source}/{e.name}"
+        for e in entries
+        if e.family == family and not e.is_copy
+    }
+    return {
+        day: inputs.reason(
+            json.loads(built[day]) if day in built else None, marks.get(day), names, _LATE[family]
+        )
+        for day in days
+    }
 
 
 def _mark_days(
     con: duckdb.DuckDBPyConnection,
     family: str,
     days: Iterable[date],
-    marks: dict[date, str],
+    marks: dict[date, Inputs],
+    reasons: dict[date, str],
 ) -> None:
     days = list(days)
     con.execute(
         "delete from ops.built_days where family = ? and usage_on in (select unnest(?::date[]))",
         [family, days],
     )
-    rows = [(family, d, marks[d]) for d in days if d in marks]
+    rows = [
+        (family, d, inputs.fingerprint(marks[d]), json.dumps(marks[d], sort_keys=True), reasons[d])
+        for d in days
+        if d in marks
+    ]
     if rows:
-        con.executemany("insert into ops.built_days values (?, ?, ?)", rows)
+        con.executemany("insert into ops.built_days values (?, ?, ?, ?, ?)", rows)
 
 
 def _hash(*parts: Any) -> str:

@@ -359,7 +359,9 @@ BUILT_DAYS = Table(
     {
         "family": "requests or charges.",
         "usage_on": "Business day.",
-        "fingerprint": "Hash over the day's lake files and everything else that decides its rows.",
+        "fingerprint": "Hash of inputs.",
+        "inputs": "The day's lake files and everything else that decides its rows, as JSON.",
+        "reason": "Why the day was built when it was last built.",
     },
 )
 KEPT_DAYS = Table(

@@ -75,6 +75,8 @@ def _daily(
     rebuilt = build(work, _forced(context, config))
     span = f"{rebuilt.days[0]} .. {rebuilt.days[-1]}" if rebuilt.days else "none"
     context.log.info(f"{len(rebuilt.days)} of {rebuilt.looked_at} days rebuilt: {span}")
+    for line in steps.told(rebuilt):
+        context.log.info(line)
     named = set(context.partition_keys) if context.has_partition_key_range else set()
     for table in written:
         outcome = steps.check_facts(work, table)

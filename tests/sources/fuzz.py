@@ -221,7 +221,7 @@ class Fuzzer:
             if entry.family != "charges":
                 assert entry.rows_read == entry.rejected + sum(entry.days.values())
             else:
-                rows = sum(int(s["rows"]) for s in entry.statements)
+                rows = int(lake.statements([entry], self.context.lake)["rows"].sum())
                 assert entry.rows_read == entry.rejected + rows
             self.outcomes["some rows accepted" if entry.days else "all rows rejected"] += 1
             self.formats[entry.format] += 1
