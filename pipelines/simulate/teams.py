@@ -79,7 +79,7 @@ KEEP_LATER = np.array([0.93, 0.86, 0.93, 0.60, 0.60])
 _UPGRADES = np.array([0.14, 0.08, 0.0, 0.01, 0.03])
 RETAINING_MODEL = "qwen3-coder-plus"
 """The model whose users renew more, where a world plants a model effect."""
-_MERGE_SHARE = 0.14
+_MERGE_SHARE = 0.35
 _MERGE_RECORDED_WITHIN_DAYS = 40
 _SPLIT_SHARE = 0.02
 _ORGANIC_PER_DAY = 0.00045
