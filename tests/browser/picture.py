@@ -12,7 +12,7 @@ from pipelines.settings import CHECKOUT, Settings
 from tests.browser.chromium import chromium
 
 PICTURE = CHECKOUT / "docs" / "report.png"
-_SHOWN = "number outcomes curve segments naive".split()
+_SHOWN = ["number", "outcomes", "curve", "segments", "naive"]
 
 
 def main(data: Path) -> None:
