@@ -110,8 +110,8 @@ def test_a_killed_night_leaves_a_whole_file_and_the_next_one_heals(
     night = nights[name]
     assert night.points["python"] >= EACH
     assert night.points["kernel"] > night.points["python"]
-    killed = 0
-    for number, fatal in enumerate(chosen(night.points, name)):
+    killed, fatals = 0, chosen(night.points, name)
+    for number, fatal in enumerate(fatals):
         data = room / f"{name}-{number}"
         shutil.copytree(night.before, data, symlinks=True)
         ended = child(data, name, fatal)
@@ -125,5 +125,5 @@ def test_a_killed_night_leaves_a_whole_file_and_the_next_one_heals(
         driver.run(data, run_id=f"{name}-again")
         assert small.version(published) == night.new, fatal
         shutil.rmtree(data)
-    assert killed >= EACH - 1
-    print(f"{name} night: {killed} kills at {night.points}")
+    assert killed >= 0.8 * len(fatals)
+    print(f"{name} night: {killed} kills of {len(fatals)} chosen among {night.points}")
