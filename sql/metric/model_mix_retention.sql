@@ -210,7 +210,7 @@ estimates as (
 ),
 
 -- Upper tail of chi-square with 1 degree of freedom: series under 4, continued fraction from 4 on.
-tails as (
+tails as ( -- noqa: ST03
     select
         kind,
         exposure,

@@ -85,7 +85,7 @@ cells as (
     group by limit_name, stratum, exposed, outcome
 ),
 
-cells_any as (
+cells_any as ( -- noqa: ST03
     select
         stratum,
         exposed,
@@ -95,7 +95,7 @@ cells_any as (
     where limit_name = 'any'
 ),
 
-cells_5h as (
+cells_5h as ( -- noqa: ST03
     select
         stratum,
         exposed,
@@ -105,7 +105,7 @@ cells_5h as (
     where limit_name = '5h'
 ),
 
-cells_week as (
+cells_week as ( -- noqa: ST03
     select
         stratum,
         exposed,
@@ -115,7 +115,7 @@ cells_week as (
     where limit_name = 'week'
 ),
 
-cells_month as (
+cells_month as ( -- noqa: ST03
     select
         stratum,
         exposed,

@@ -26,7 +26,7 @@ steps as (
         mature_moved,
         mature_share,
         changed_inputs,
-        lag(mature_teams) over by_print is not null
+        lag(mature_teams) over by_print is not null -- noqa: AL03
         and (mature_teams, mature_moved) is distinct from (
             lag(mature_teams) over by_print, lag(mature_moved) over by_print
         ) as is_change

@@ -46,7 +46,9 @@ weeks_before as (
     left join volumes
         on volumes.family = days.family and volumes.usage_on = days.usage_on - weeks.back
     where days.usage_on - weeks.back >= (
-        select min(v.usage_on) from volumes as v where v.family = days.family
+        select min(v.usage_on)
+        from volumes as v
+        where v.family = days.family
     )
 ),
 
