@@ -1,17 +1,15 @@
 """How long an ordered funnel takes, beside a DuckDB scan of the same columns.
 
-    python benchmarks/bench_funnel.py [EVENTS] [--entities N] [--text]
+    python -m benchmarks.bench_funnel [EVENTS] [--entities N] [--text]
 
-Every engine starts from the same parquet file, in the same run; each figure is the median of three.
+Every engine starts from the same parquet file, in turn, each in a process of its own; medians.
 ClickHouse's windowFunnel runs beside it where `chdb` can be imported, and must give equal counts.
 """
 
 import importlib
 import importlib.util
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,13 +17,13 @@ import duckdb
 import numpy as np
 import polars as pl
 
+from benchmarks import measure
 from pipelines.funnel import funnel, load_events, parse_window
 
 STEPS = ("subscribed", "integrated", "tried_cloud", "moved")
 EVENTS = (*STEPS, "refused", "renewed", "upgraded", "asked")
 WINDOW_US = parse_window("14d")
 DAYS = 365
-RUNS = 3
 
 
 def write_events(path: Path, events: int, entities: int, text: bool) -> None:
@@ -75,39 +73,29 @@ def count_in_clickhouse(path: Path) -> list[int]:
     return [int(number) for number in str(answer).strip().split(",")]
 
 
-def median_seconds(work: Callable[[], object]) -> float:
-    took = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - started)
-    return statistics.median(took)
-
-
 @click.command()
 @click.argument("events", type=click.IntRange(min=1), default=10_000_000)
 @click.option("--entities", type=click.IntRange(min=1), help="Default: a tenth of the events.")
 @click.option("--text", is_flag=True, help="Entities are text instead of whole numbers.")
-def main(events: int, entities: int | None, text: bool) -> None:
+@click.option("--runs", type=click.IntRange(min=1), default=3)
+def main(events: int, entities: int | None, text: bool, runs: int) -> None:
     """Time an ordered funnel of 4 steps within 14 days over EVENTS events."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.parquet"
         write_events(path, events, entities or max(1, events // 10), text)
-        scanned = median_seconds(lambda: scan(path))
-        counted = median_seconds(lambda: count(path))
-        reached = count(path)
-        click.echo(f"{events:,} events, reached {reached}")
-        click.echo(f"DuckDB scan        {scanned:7.3f} s")
-        click.echo(f"funnel             {counted:7.3f} s  {counted / scanned:5.1f} x scan")
-        if importlib.util.find_spec("chdb") is None:
-            click.echo("chdb is not installed: no ClickHouse figure.")
-            return
-        peer_reached = count_in_clickhouse(path)
-        peer = median_seconds(lambda: count_in_clickhouse(path))
+        works = {"DuckDB scan": partial(scan, path), "Cloudbound": partial(count, path)}
+        base = "DuckDB scan"
+        if importlib.util.find_spec("chdb") is not None:
+            works["ClickHouse windowFunnel"] = partial(count_in_clickhouse, path)
+            base = "ClickHouse windowFunnel"
+        found = measure.in_turn(works, runs)
+        answers = {str(cost.answer) for name, cost in found.items() if name != "DuckDB scan"}
+        kind = "text" if text else "integer"
         click.echo(
-            f"ClickHouse         {peer:7.3f} s  {peer / scanned:5.1f} x scan, "
-            f"funnel / ClickHouse {counted / peer:.2f}, equal counts: {peer_reached == reached}"
+            f"{events:,} events of {kind} entities; {measure.load()}; reached {answers.pop()}, "
+            f"same answer: {not answers}"
         )
+        click.echo(measure.table(found, events, base))
 
 
 if __name__ == "__main__":
