@@ -41,8 +41,10 @@ from pipelines.sources import registry
 from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile
 
 LAKE_VERSION = 3
-HELD_BYTES = 256 << 20  # of a file's rows that wait in memory for their day files
+HELD_BYTES = 128 << 20  # of a file's rows that wait in memory for their day files
 HELD_ROWS = 2_000_000  # of a day that are sorted in memory
+MOST_SHOWN = 100_000  # rejects of a file that keep their text
+MOST_REFUSED = 1_000_000  # rows, with none accepted: the file is not what it seems
 ROW_GROUP = 122_880  # rows; what DuckDB hands a thread, and small enough to stream
 UNDATED = "all"
 DATED = {"requests": "requested_at", "charges": "charge_start"}
@@ -242,7 +244,7 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
     statements: list[pl.DataFrame] = []
     money: list[pl.DataFrame] = []
     days: dict[str, int] = defaultdict(int)
-    rows_read, newest_on = 0, ""
+    rows_read, refused, newest_on = 0, 0, ""
     warnings: set[str] = set()
     credit_days: set[str] = set()
     ids = pl.DataFrame(schema=_IDENTITY)
@@ -254,14 +256,20 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
                 money.append(_money([chunk.rows, chunk.broken]))
             good, rejected = contracts.split(form.family, chunk.rows, chunk.raw, context.currencies)
             good = pseudonymised(good, context.member_key)
-            rejects += [f for f in (chunk.broken, rejected) if f.height]
+            for found in (chunk.broken, rejected):
+                if found.height:
+                    rejects.append(_without_text(found, refused))
+                    refused += found.height
+            if refused >= MOST_REFUSED and refused == rows_read:
+                why = rejects[0]["reason"][0]
+                raise UnreadableFile(f"none of its first {refused:,} rows can be used: {why}")
             warnings |= set(chunk.warnings)
             dated = _by_day(form.family, good, context.zone)
             if form.family == "charges" and good.height:
                 statements.append(_statements(dated, good.height))
                 credited = dated.filter(is_unallocated_credit())["day"].unique()
                 credit_days |= {str(day) for day in credited}
-                dated = dated.drop("whole_billed", "whole_effective")
+            dated = dated.drop("whole_billed", "whole_effective", strict=False)
             for day, rows in dated.group_by("day").len().iter_rows():
                 days[str(day)] += rows
             staging.add(dated)
@@ -290,6 +298,13 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
         rejected_money=_totals([_money(rejects)]) if rejects else (),
         warnings=tuple(sorted(warnings)),
     )
+
+
+def _without_text(rejects: pl.DataFrame, before: int) -> pl.DataFrame:
+    """Rejects beyond the first MOST_SHOWN of a file keep line and reason, not their text."""
+    if before < MOST_SHOWN:
+        return rejects
+    return rejects.with_columns(row=pl.lit(""))
 
 
 def _money(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -391,7 +406,9 @@ def _write_rejects(entry: Entry, rejects: list[pl.DataFrame], context: Context) 
     if not rejects:
         return
     target = context.lake / "rejects" / f"{entry.fingerprint}.parquet"
-    shown = pl.lit("") if context.member_key else pl.col("row").str.replace_all(_ADDRESS, "(address)")
+    shown = (
+        pl.lit("") if context.member_key else pl.col("row").str.replace_all(_ADDRESS, "(address)")
+    )
     _write(pl.concat(rejects).sort("line").with_columns(row=shown), target)
 
 

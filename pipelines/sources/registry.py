@@ -66,6 +66,8 @@ def why_not(path: Path) -> str:
         return "it is empty or its gzip is damaged"
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "it is UTF-16 text: save it as UTF-8"
+    if head[:4] == b"PK\x03\x04":
+        return "it is a zip: unpack it"
     columns = columns_of(path, head)
     for column, what, instead in STRANGERS:
         if column in columns:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,10 +39,12 @@ from pipelines.sources.base import (
 Piece = tuple[pl.DataFrame, pl.DataFrame]
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
-_BLOCK = 32 << 20
+_BLOCK = 16 << 20
 _SCAN = 1 << 20  # fits a processor's cache
+_MOST_COLUMNS = 10_000
+_MOST_ROWS_PER_BYTE = 100  # of a Parquet; more is a bomb
 _HEAD = 65_536
-_JSON_LIMIT = 256 << 20
+_JSON_LIMIT = 64 << 20
 _QUOTED_LINES = 1_000  # a quoted field of more lines is an open quote
 _KEEP = 2_000  # characters of a broken row that are worth keeping
 _BOM = b"\xef\xbb\xbf"
@@ -181,6 +184,10 @@ def _nothing_wanted(wanted: Sequence[str]) -> UnreadableFile:
 def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
     try:
         file = pq.ParquetFile(path)
+        _refuse_wide(len(file.schema_arrow.names))
+        rows, size = file.metadata.num_rows, path.stat().st_size
+        if rows > _MOST_ROWS_PER_BYTE * size:
+            raise UnreadableFile(f"it says that {size:,} bytes hold {rows:,} rows")
         present = [name for name in file.schema_arrow.names if name in wanted]
         if not present:
             raise _nothing_wanted(wanted)
@@ -338,7 +345,7 @@ def _json(path: Path, wanted: Sequence[str], rows_in: RowsIn | None) -> Iterator
 
 
 def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
-    """Polars' reader while every row has the header's width, Python's row by row where not."""
+    """Block by block: by polars where every row is plain, by Python's reader where one is not."""
     with open_bytes(path) as handle:
         first = handle.readline(MAX_LINE_BYTES).removeprefix(_BOM)
     try:
@@ -347,77 +354,95 @@ def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
         raise UnreadableFile(f"the header is not CSV ({_short(error)})") from None
     if not set(header) & set(wanted):
         raise _nothing_wanted(wanted)
-    done = 0
-    if _is_regular(path, first.count(b",")) and len(set(header)) == len(header):
-        try:
-            for raw, broken in _csv_fast(path, wanted):
-                yield raw, broken
-                done += raw.height
-            return
-        except pl.exceptions.PolarsError:
-            pass
-    yield from _csv_row_by_row(path, wanted, skip=done)
+    _refuse_wide(len(header))
+    number, before = 1, b""
+    for start, _, block in _blocks(path, _BLOCK):
+        block = before + (block[len(first) :] if start == 1 else block)
+        is_plain = _lines_are_full(block, first.count(b","))
+        if not is_plain and block.count(b'"') % 2 and not before:
+            before = block  # a quoted line break may lie across the end of the block
+            continue
+        before = b""
+        piece, number = _csv_piece(block, header, wanted, number, is_plain)
+        yield piece
+    if before:
+        yield _csv_piece(before, header, wanted, number, is_plain=False)[0]
 
 
-def _is_regular(path: Path, commas: int) -> bool:
-    """Whether every line has the header's commas and an even number of quotes.
+def _csv_piece(
+    block: bytes, header: list[str], wanted: Sequence[str], number: int, is_plain: bool
+) -> tuple[Piece, int]:
+    """The block's rows, numbered on from the one before, and the last number."""
+    if is_plain and block:
+        frame = _csv_fast(block, header, wanted)
+        if frame is not None:
+            last = number + frame.height
+            lines = pl.int_range(number + 1, last + 1, dtype=pl.Int64, eager=True)
+            return (frame.insert_column(0, lines.alias("line")), _no_broken()), last
+    rows: list[dict[str, Any]] = []
+    broken: list[tuple[int, str, str]] = []
+    text = io.TextIOWrapper(io.BytesIO(block), "utf-8", errors="surrogateescape", newline="\n")
+    for row, fault, shown in _csv_rows(text):
+        number += 1
+        if not fault and not any(row):
+            continue  # a row without any value is no row
+        if fault or (fault := _fault(row, len(header))):
+            broken.append((number, fault, _shown(shown)))
+        else:
+            rows.append({"line": number, **_texts(dict(zip(header, row, strict=True)), wanted)})
+    return (_frame(rows, wanted), broken_of(broken)), number
 
-    Polars fills shorter rows up silently, and reads on from an open quote. A quoted line break
-    makes a file irregular too; then it is read row by row, which costs only time. Raises
-    UnreadableFile at an over-long line.
-    """
-    is_regular = True
-    for _, _, block in _blocks(path, _SCAN):
-        is_regular = is_regular and _lines_are_full(block, commas)
-    return is_regular
+
+def _csv_fast(block: bytes, header: list[str], wanted: Sequence[str]) -> pl.DataFrame | None:
+    """The wanted columns of a plain block; None when polars sees other rows in it than lines."""
+    places = {name: f"column_{at}" for at, name in enumerate(header, 1) if name in wanted}
+    try:
+        frame = pl.read_csv(
+            block,
+            has_header=False,
+            schema={f"column_{at + 1}": pl.String for at in range(len(header))},
+            columns=list(places.values()),
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    if frame.height != block.count(b"\n") + (not block.endswith(b"\n")):
+        return None
+    return frame.select(pl.col(at).alias(name) for name, at in places.items())
+
+
+def _refuse_wide(columns: int) -> None:
+    if columns > _MOST_COLUMNS:
+        raise UnreadableFile(f"it has {columns:,} columns; {_MOST_COLUMNS:,} are the most")
 
 
 def _lines_are_full(text: bytes, commas: int) -> bool:
-    data = np.frombuffer(text, dtype=np.uint8)
+    """Whether every line has the header's commas and an even number of quotes.
+
+    Polars fills shorter rows up silently, and reads on from an open quote.
+    """
+    return all(
+        _part_is_full(np.frombuffer(part, dtype=np.uint8), commas) for part in _parts(text, _SCAN)
+    )
+
+
+def _parts(text: bytes, size: int) -> Iterator[memoryview]:
+    """Whole lines, about so many bytes at a time: what fits a cache is counted quicker."""
+    view, at = memoryview(text), 0
+    while at < len(text):
+        end = text.find(b"\n", at + size) + 1 or len(text)
+        yield view[at:end]
+        at = end
+
+
+def _part_is_full(data: npt.NDArray[np.uint8], commas: int) -> bool:
     ends = np.flatnonzero(data == 10)
     starts = np.concatenate(([0], ends[ends < len(data) - 1] + 1))
-    if b'"' in text and np.bitwise_xor.reduceat((data == 34).view(np.uint8), starts).any():
+    if np.bitwise_xor.reduceat((data == 34).view(np.uint8), starts).any():
         return False
     if commas == 0:
         return bool(np.diff(starts, append=len(data) + 1).min() > 1)
     seen = np.add.reduceat((data == 44).view(np.uint8), starts, dtype=np.uint32)
     return bool(seen.min() >= commas)
-
-
-def _csv_fast(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
-    scan = pl.scan_csv(
-        path, infer_schema=False, row_index_name="line", row_index_offset=2, glob=False
-    )
-    names = {c.strip().strip("\ufeff"): c for c in scan.collect_schema().names()}
-    columns = [pl.col(names[w]).alias(w) for w in wanted if w in names]
-    for batch in scan.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True):
-        yield batch.select(pl.col("line").cast(pl.Int64), *columns), _no_broken()
-
-
-def _csv_row_by_row(path: Path, wanted: Sequence[str], skip: int) -> Iterator[Piece]:
-    """Rows of the header's width; others are broken. A row without any value is no row."""
-    csv.field_size_limit(MAX_LINE_BYTES)
-    with io.TextIOWrapper(
-        open_bytes(path), "utf-8-sig", errors="surrogateescape", newline="\n"
-    ) as text:
-        header: list[str] | None = None
-        rows: list[dict[str, Any]] = []
-        broken: list[tuple[int, str, str]] = []
-        for line, (row, fault, shown) in enumerate(_csv_rows(text), 1):
-            if header is None:
-                header = [c.strip() for c in row]
-            elif not fault and not any(row):
-                continue
-            elif skip > 0:
-                skip -= 1
-            elif fault or (fault := _fault(row, len(header))):
-                broken.append((line, fault, _shown(shown)))
-            else:
-                rows.append({"line": line, **_texts(dict(zip(header, row, strict=True)), wanted)})
-            if len(rows) + len(broken) >= CHUNK_ROWS:
-                yield _frame(rows, wanted), broken_of(broken)
-                rows, broken = [], []
-        yield _frame(rows, wanted), broken_of(broken)
 
 
 def _csv_rows(text: Iterable[str]) -> Iterator[tuple[list[str], str, str]]:

@@ -2,16 +2,22 @@
 
 import gzip
 import json
+import re
+import resource
 import tracemalloc
+import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from pipelines import lake, landing
 from pipelines.errors import UsageError
-from pipelines.sources import registry
+from pipelines.sources import registry, tables
 from pipelines.sources.base import MAX_LINE_BYTES, Options, UnreadableFile
-from tests.sources.reading import lines, read, write
+from tests.sources import test_focus
+from tests.sources.reading import CURRENCIES, lines, read, write
 from tests.sources.test_canonical import REQUEST
 
 HEADER = ",".join(REQUEST)
@@ -226,3 +232,125 @@ def test_repeated_column_names_use_the_last_as_python_does(tmp_path: Path) -> No
 def test_an_unknown_format_is_named() -> None:
     with pytest.raises(UsageError, match="There is no format 'excel'"):
         registry.named("excel")
+
+
+def load(folder: Path) -> lake.Entry:
+    """The one file of landing/s, brought into the lake."""
+    context = lake.Context(folder / "lake", "Asia/Shanghai", CURRENCIES)
+    files = landing.scan(folder / "landing", datetime(2026, 6, 1, tzinfo=UTC))
+    (entry,) = lake.load(files, context, lambda *_: None)
+    return entry
+
+
+@pytest.fixture
+def delivered(tmp_path: Path) -> Path:
+    folder = tmp_path / "landing" / "s"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_gzip_bomb_is_given_up_after_a_million_rows(
+    tmp_path: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scaled down: 3,000 rows a block, given up after 20,000 of 200,000."""
+    monkeypatch.setattr(lake, "MOST_REFUSED", 20_000)
+    monkeypatch.setattr(tables, "_BLOCK", 3_000 * 14)
+    write(
+        delivered,
+        "x.csv.gz",
+        f"{HEADER}\n" + ("," * 13 + "\n") * 10 + ("x" + "," * 13 + "\n") * 200_000,
+    )
+    entry = load(tmp_path)
+    assert entry.whole_file_reason.startswith("none of its first 2")
+    assert entry.rows_read == entry.rejected < 30_000
+
+
+def test_rejects_beyond_the_first_keep_line_and_reason_only(
+    tmp_path: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake, "MOST_SHOWN", 10)
+    monkeypatch.setattr(tables, "_BLOCK", 1_000)
+    write(delivered, "x.csv", f"{HEADER}\n{ROW}\n" + ("x" + "," * 13 + "\n") * 1_000)
+    entry = load(tmp_path)
+    found = lake.rejects(entry, tmp_path / "lake")
+    assert (entry.rows_read, entry.rejected, found.height) == (1_001, 1_000, 1_000)
+    assert (
+        found["reason"].null_count() == 0 and 10 <= found.filter(pl.col("row") != "").height < 300
+    )
+
+
+def test_a_first_piece_without_a_good_row_is_no_fault(
+    tmp_path: Path, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_BLOCK", 300)
+    bad = test_focus.ROW | {"BillingAccountId": ""}
+    pl.DataFrame([*[bad] * 20, *[test_focus.ROW] * 20, *[bad] * 20]).write_csv(delivered / "x.csv")
+    entry = load(tmp_path)
+    assert (entry.rows_read, entry.rejected, entry.days) == (60, 40, {"2024-09-03": 20})
+
+
+@pytest.mark.parametrize("size", [40, 200, 1_000, 10_000])
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])
+def test_the_ends_of_blocks_change_no_row(
+    tmp_path: Path, size: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quoted line breaks, open quotes, ragged and empty rows, wherever a block may end."""
+    broken = ROW.replace("debugging", '"two\nlines, ""quoted"""')
+    rows = [ROW, broken, ROW, "a,b", ROW, "", ROW.replace("debugging", '"open'), ROW, broken, ROW]
+    path = write(tmp_path, name, "\n".join([HEADER, *rows * 5]))
+    expected = read(path)
+    monkeypatch.setattr(tables, "_BLOCK", size)
+    found = read(path)
+    assert found.column("task") == expected.column("task") and len(found.rows) == 35
+    lines_of = [[r["line"] for r in reading.rejects] for reading in (found, expected)]
+    assert lines_of[0] == lines_of[1] and len(found.rejects) == 10
+
+
+def test_more_columns_than_a_table_has(tmp_path: Path) -> None:
+    more = "".join(f",c{n}" for n in range(10_000))
+    path = write(tmp_path, "x.csv", f"{HEADER}{more}\n{ROW}{',' * 10_000}\n")
+    assert refusal(path) == "it has 10,014 columns; 10,000 are the most"
+
+
+def test_a_parquet_of_a_few_bytes_and_many_rows(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pl.DataFrame({"request_id": pl.repeat("r", 2_000_000, eager=True)}).write_parquet(
+        path, row_group_size=2_000_000
+    )
+    assert re.fullmatch(r"it says that [\d,]+ bytes hold 2,000,000 rows", refusal(path))
+
+
+def test_a_line_of_two_gigabytes_is_given_up_at_its_first_16_mebibytes(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    with path.open("wb") as file:
+        file.write(f"{HEADER}\n{ROW}\n".encode())
+        file.truncate(2 << 30)  # a sparse file: two gigabytes of zeros without a line end
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refusal(path) == "line 3 is longer than 16 MiB, so it can't be rows"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+
+
+def test_a_json_document_beyond_the_limit_and_a_zip(tmp_path: Path) -> None:
+    whole = gzip.compress(b"[" + b" " * (65 << 20) + json.dumps(REQUEST).encode() + b"]", 1)
+    assert refusal(write(tmp_path, "x.json", whole)).startswith(
+        "a JSON document of more than 64 MiB"
+    )
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("x.csv", f"{HEADER}\n{ROW}\n")
+    assert registry.detect(path) is None and registry.why_not(path) == "it is a zip: unpack it"
+
+
+def test_a_parquet_whose_pages_are_not_what_its_schema_says(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pl.DataFrame([REQUEST] * 2_000).write_parquet(path, compression="uncompressed")
+    whole = bytearray(path.read_bytes())
+    for at in range(4, len(whole) // 2, 37):
+        whole[at] ^= 0xFF
+    path.write_bytes(whole)
+    try:
+        found = read(path)
+    except UnreadableFile as error:
+        assert "damaged" in str(error)
+    else:
+        assert len(found.rows) + len(found.rejects) == 2_000
