@@ -215,7 +215,7 @@ _OUR_TABLE = re.compile(r"\b(?:from|join) (?:ref|fact|journey|metric|ops)\.")
 def install_macros(
     con: duckdb.DuckDBPyConnection, over_tables: bool, folder: Path = SQL / "macros"
 ) -> list[str]:
-    """Create the folder's macros, with their header's sentence as COMMENT.
+    """Create the folder's macros, with their header's sentence and example as COMMENT.
 
     DuckDB looks for a macro's tables when it is made: those over our own tables are made last.
     """
@@ -226,9 +226,10 @@ def install_macros(
             continue
         con.execute(text)
         sentences = [
-            line.removeprefix("-- macro:").strip()
+            f"{before}{line.partition(':')[2].strip()}"
+            for start, before in (("-- macro:", ""), ("-- example:", "Example: "))
             for line in text.splitlines()
-            if line.startswith("-- macro:")
+            if line.startswith(start)
         ]
         kind = "macro table" if " as table" in text.lower() else "macro"
         con.execute(f"comment on {kind} {path.stem} is {_literal(' '.join(sentences))}")
