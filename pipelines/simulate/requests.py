@@ -36,6 +36,8 @@ _CAP_GROWN = np.array([580, 2_900])
 """A month of such days is still inside the month's quota."""
 _CAP_HEAVY = 4_000
 _MONTH_DAYS = 31
+_MOST_SITTINGS = 8
+"""In a month, at most every fourth day."""
 _SITTING_START_MS = (int(8.5 * 3_600_000), int(18.6 * 3_600_000))
 _SITTING_MS = int(4.4 * 3_600_000)
 """Two sittings a day, each shorter than five hours and more than five hours apart."""
@@ -186,7 +188,7 @@ def _fill_quota(settings: Settings, teams: Teams, days: I64) -> _Filled:
         budget = np.floor(np.minimum(fill, 1.0) * LITE_MONTH)[:, None]
         is_last = month & on
         is_last &= is_last[:, ::-1].cumsum(axis=1)[:, ::-1] == 1
-        sat = month & sits & ~is_last & (budget > LITE_MONTH // 2)
+        sat = month & sits & ~is_last & (budget > _MOST_SITTINGS * LITE_FIVE_HOURS)
         rest = budget - LITE_FIVE_HOURS * sat.sum(axis=1, keepdims=True)
         part = np.where(month & ~sat, weight, 0.0)
         total = np.maximum(part.sum(axis=1, keepdims=True), 1e-9)

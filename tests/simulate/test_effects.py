@@ -402,6 +402,7 @@ def test_blocks_of_days_plan_the_same_month() -> None:
     s = settings("healthy", 3, 900, 120)
     teams = build(s, 0, s.teams)
     whole = requests.counts(s, teams, np.arange(120))
+    assert min(whole.ok.min(), whole.bad.min(), whole.refused.min()) == 0
     for first, last in ((0, 1), (30, 37), (59, 90), (119, 120)):
         part = requests.counts(s, teams, np.arange(first, last))
         for name in ("ok", "bad", "refused", "limit"):
