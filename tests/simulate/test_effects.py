@@ -196,7 +196,7 @@ def model_rows(s: Settings) -> pl.DataFrame:
 def test_model_that_retains_is_found_and_only_where_it_was_planted() -> None:
     """Odds ratio 3 a month within an archetype; the table, which can't see archetypes and takes who is
     still there after 28 days, finds about 2."""
-    logs, false_findings = [], 0
+    logs = []
     for seed in (1, 2):
         rows = model_rows(settings("healthy", seed, 6_000, 250))
         found = rows.row(
@@ -205,14 +205,12 @@ def test_model_that_retains_is_found_and_only_where_it_was_planted() -> None:
         )
         assert found["p_adjusted"] < 0.05
         logs.append(np.log(found["odds_ratio"]))
-        for world_without in (
-            settings("healthy", seed, 6_000, 250, "model"),
-            settings("null", seed, 6_000, 250),
-        ):
-            rows = model_rows(world_without)
-            false_findings += (rows["p_adjusted"] < 0.05).sum() > 0
     assert np.log(1.5) < np.mean(logs) < np.log(3)
-    assert false_findings <= 1
+    for world_without in (
+        settings("healthy", 1, 6_000, 250, "model"),
+        settings("null", 2, 6_000, 250),
+    ):
+        assert (model_rows(world_without)["p_adjusted"] < 0.05).sum() == 0
 
 
 def test_renewal_is_planted_by_model_and_nothing_else() -> None:
