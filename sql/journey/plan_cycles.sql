@@ -135,51 +135,88 @@ cycles as (
     window by_start as (partition by cut.team_id order by cut.starts_on asc)
 ),
 
-days as (
+counted as (
     select
-        team_id,
-        usage_on,
-        sum(accepted) as accepted,
-        sum(refused_5h) as refused_5h,
-        sum(refused_week) as refused_week,
-        sum(refused_month) as refused_month,
-        sum(refused_other) as refused_other,
-        sum(off_plan) as off_plan
-    from fact.member_days
-    where usage_on < $as_of
-    group by team_id, usage_on
+        cycles.team_id,
+        cycles.cycle_number,
+        sum(member_days.accepted)::bigint as accepted,
+        sum(member_days.refused_5h)::bigint as refused_5h,
+        sum(member_days.refused_week)::bigint as refused_week,
+        sum(member_days.refused_month)::bigint as refused_month,
+        sum(member_days.refused_other)::bigint as refused_other,
+        sum(member_days.off_plan)::bigint as off_plan
+    from cycles
+    inner join fact.member_days as member_days
+        on
+            cycles.team_id = member_days.team_id
+            and member_days.usage_on >= cycles.starts_on
+            and member_days.usage_on < cycles.ends_on
+            and member_days.usage_on < $as_of
+    group by cycles.team_id, cycles.cycle_number
 ),
 
--- Usage of the cycle, and pay-as-you-go requests in the 28 days after it.
+-- Pay-as-you-go requests in the 28 days after the cycle, which may lie in the next one.
+off_plan_days as (
+    select
+        cycles.team_id,
+        cycles.cycle_number,
+        sum(member_days.off_plan)::bigint as off_plan_after
+    from cycles
+    inner join fact.member_days as member_days
+        on
+            cycles.team_id = member_days.team_id
+            and member_days.usage_on >= cycles.ends_on
+            and member_days.usage_on < cycles.ends_on + 28
+            and member_days.usage_on < $as_of
+    where member_days.off_plan > 0
+    group by cycles.team_id, cycles.cycle_number
+),
+
+refused_days as (
+    select distinct
+        team_id,
+        usage_on
+    from fact.member_days
+    where refused_5h + refused_week + refused_month + refused_other > 0 and usage_on < $as_of
+),
+
+blocked_days as (
+    select
+        cycles.team_id,
+        cycles.cycle_number,
+        count(*) as blocked_days
+    from cycles
+    inner join refused_days
+        on
+            cycles.team_id = refused_days.team_id
+            and refused_days.usage_on >= cycles.starts_on
+            and refused_days.usage_on < cycles.ends_on
+    group by cycles.team_id, cycles.cycle_number
+),
+
 usage as (
     select
         cycles.team_id,
         cycles.cycle_number,
-        coalesce(sum(days.accepted) filter (where days.usage_on < cycles.ends_on), 0)::bigint
-            as accepted,
-        coalesce(sum(days.refused_5h) filter (where days.usage_on < cycles.ends_on), 0)::bigint
-            as refused_5h,
-        coalesce(sum(days.refused_week) filter (where days.usage_on < cycles.ends_on), 0)::bigint
-            as refused_week,
-        coalesce(sum(days.refused_month) filter (where days.usage_on < cycles.ends_on), 0)::bigint
-            as refused_month,
-        coalesce(sum(days.refused_other) filter (where days.usage_on < cycles.ends_on), 0)::bigint
-            as refused_other,
-        coalesce(sum(days.off_plan) filter (where days.usage_on < cycles.ends_on), 0)::bigint
-            as off_plan,
-        coalesce(sum(days.off_plan) filter (where days.usage_on >= cycles.ends_on), 0)::bigint
-            as off_plan_after,
-        count(*) filter (
-            where days.usage_on < cycles.ends_on
-            and days.refused_5h + days.refused_week + days.refused_month + days.refused_other > 0
-        ) as blocked_days
+        coalesce(counted.accepted, 0) as accepted,
+        coalesce(counted.refused_5h, 0) as refused_5h,
+        coalesce(counted.refused_week, 0) as refused_week,
+        coalesce(counted.refused_month, 0) as refused_month,
+        coalesce(counted.refused_other, 0) as refused_other,
+        coalesce(counted.off_plan, 0) as off_plan,
+        coalesce(off_plan_days.off_plan_after, 0) as off_plan_after,
+        coalesce(blocked_days.blocked_days, 0) as blocked_days
     from cycles
-    left join days
+    left join counted
+        on cycles.team_id = counted.team_id and cycles.cycle_number = counted.cycle_number
+    left join off_plan_days
         on
-            cycles.team_id = days.team_id
-            and days.usage_on >= cycles.starts_on
-            and days.usage_on < cycles.ends_on + 28
-    group by cycles.team_id, cycles.cycle_number
+            cycles.team_id = off_plan_days.team_id
+            and cycles.cycle_number = off_plan_days.cycle_number
+    left join blocked_days
+        on
+            cycles.team_id = blocked_days.team_id
+            and cycles.cycle_number = blocked_days.cycle_number
 ),
 
 blocked as (

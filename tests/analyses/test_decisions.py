@@ -21,6 +21,7 @@ KEPT = (
 )
 
 
+@pytest.mark.slow
 def test_a_decision_is_kept_reproduced_and_checked_after_13_weeks(tmp_path: Path) -> None:
     small.first(tmp_path / "landing")
     first, later = date(2026, 1, 26), date(2026, 4, 27)
@@ -29,8 +30,7 @@ def test_a_decision_is_kept_reproduced_and_checked_after_13_weeks(tmp_path: Path
     decided = driver.query(tmp_path, KEPT.format("one"))
     rules = decisions.parse(RULES.read_bytes(), RULES)
     assert [row[2] for row in decided] == sorted(rules["name"])
-    driver.run(tmp_path, as_of=first + timedelta(days=1), run_id="two")
-    driver.run(tmp_path, as_of=later, run_id="three", now=datetime(2026, 6, 2, tzinfo=UTC))
+    driver.run(tmp_path, as_of=later, run_id="two", now=datetime(2026, 6, 2, tzinfo=UTC))
     assert driver.query(tmp_path, KEPT.format("one")) == decided
     sheet = driver.query(
         tmp_path, "select distinct week_on, as_of, before_as_of from ops.decisions order by 1"
