@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipelines import warehouse
+from pipelines import lake, warehouse
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
@@ -42,6 +42,7 @@ def explain(places: Settings, team: str) -> dict[str, Any]:
     evidence: what, day, file, line for S, T0 and moved_on; from the lake where it is at hand.
     Raises UsageError when the published file has no such team.
     """
+    team = lake.pseudonym(team, places.member_key, is_member=False)
     with warehouse.published(places.published) as con:
         found = warehouse.frame(con, "from journey.teams where team_id = $team", {"team": team})
         if found.height == 0:
@@ -71,7 +72,8 @@ def _outcome(row: dict[str, Any], horizon: int) -> str | None:
 
 
 def _days(con: duckdb.DuckDBPyConnection, team: str, as_of: date) -> list[dict[str, Any]]:
-    """Every day with a request or a workload: counts, active, net, billable, qualifying."""
+    """Every day with a request or a workload: counts, active, net, billable, the window that a
+    billable day begins (its billable days and net), qualifying."""
     rows = warehouse.frame(
         con,
         """
@@ -89,12 +91,16 @@ def _days(con: duckdb.DuckDBPyConnection, team: str, as_of: date) -> list[dict[s
             active_days.usage_on is not null as is_active,
             coalesce(workload_days.net_cny, 0) as net_cny,
             coalesce(workload_days.is_billable, false) as is_billable,
+            forward_windows.billable_days,
+            forward_windows.window_net_cny,
             qualifying_days.usage_on is not null as is_qualifying
         from requests
         full join (from journey.workload_days where team_id = $team) as workload_days
             on requests.usage_on = workload_days.usage_on
         left join (from journey.active_days where team_id = $team) as active_days
             on active_days.usage_on = requests.usage_on
+        left join (from journey.forward_windows where team_id = $team) as forward_windows
+            on forward_windows.usage_on = workload_days.usage_on
         left join (from journey.qualifying_days where team_id = $team) as qualifying_days
             on qualifying_days.usage_on = workload_days.usage_on
         order by 1
@@ -105,7 +111,7 @@ def _days(con: duckdb.DuckDBPyConnection, team: str, as_of: date) -> list[dict[s
 
 
 def _evidence(
-    con: duckdb.DuckDBPyConnection, lake: Path, row: dict[str, Any]
+    con: duckdb.DuckDBPyConnection, folder: Path, row: dict[str, Any]
 ) -> list[dict[str, Any]]:
     found = []
     for day, file, line in con.execute(
@@ -130,7 +136,7 @@ def _evidence(
     for family, day, what in decisive:
         if day is not None:
             ids = _source_ids(con, row["team_id"], day)
-            found += _lake_rows(con, lake, family, ids, day, what)
+            found += _lake_rows(con, folder, family, ids, day, what)
     return found
 
 
@@ -150,7 +156,7 @@ _SHOWN = ("line", "request_id", "status", "service", "billed", "effective", "cur
 
 def _lake_rows(
     con: duckdb.DuckDBPyConnection,
-    lake: Path,
+    folder: Path,
     family: str,
     ids: list[tuple[str, str]],
     day: date,
@@ -164,7 +170,7 @@ def _lake_rows(
     ).fetchall()
     found: list[dict[str, Any]] = []
     for fingerprint, source, file in files:
-        path = lake / family / f"day={day}" / f"{fingerprint}.parquet"
+        path = folder / family / f"day={day}" / f"{fingerprint}.parquet"
         if not path.is_file():
             continue
         rows = pl.read_parquet(path)
@@ -190,15 +196,21 @@ def text(answer: dict[str, Any]) -> str:
     lines += [
         f"  {e['day']}  {e['what']}: {e['file']} line {e['line']}" for e in answer["evidence"]
     ]
-    lines.append("Days (accepted requests, active; net CNY, billable, qualifying):")
+    lines.append("Days (accepted requests, active; net CNY, billable and what its window holds, qualifying):")
     for day in _around(answer):
         marks = (" active" if day["is_active"] else "", " billable" if day["is_billable"] else "",
                  " qualifying" if day["is_qualifying"] else "")  # fmt: skip
         lines.append(
             f"  {day['usage_on']}  {day['accepted']:>5} accepted{marks[0]:<7}  "
-            f"{day['net_cny']:>12.4f}{marks[1]}{marks[2]}"
+            f"{day['net_cny']:>12.4f}{marks[1]}{_window(day)}{marks[2]}"
         )
     return "\n".join(lines)
+
+
+def _window(day: dict[str, Any]) -> str:
+    if day["billable_days"] is None:
+        return ""
+    return f" (window: {day['billable_days']} days, {day['window_net_cny']:.2f})"
 
 
 def _around(answer: dict[str, Any]) -> list[dict[str, Any]]:

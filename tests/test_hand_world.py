@@ -76,6 +76,13 @@ def test_outcomes_in_explain_are_the_literals(data: Path) -> None:
         assert {int(h): o for h, o in explained["outcome"].items()} == expected.outcomes, team
 
 
+def test_explain_says_how_near_a_window_came(data: Path) -> None:
+    days = {d["usage_on"]: d for d in answer(data, "explain", "billable-20-days")["days"]}
+    first = next(d for d in days.values() if d["is_billable"])
+    assert (first["billable_days"], first["is_qualifying"]) == (20, False)
+    assert {d["billable_days"] for d in days.values() if not d["is_billable"]} == {None}
+
+
 def test_explain_names_file_and_line_that_decided(data: Path) -> None:
     explained = answer(data, "explain", "linked")
     fed = {e["what"]: e for e in explained["evidence"]}

@@ -23,7 +23,7 @@
 -- column merged_into: That other team.
 -- column merged_into_native: Whether that other team's state is native.
 -- column censored_on: Last day on which a move of this team could be decided: the data-complete
---   day, or merged_on less the window; null for a team that never paid: it has no clock.
+--   day, or merged_on less the window (the data-complete day for a team that never paid).
 -- column is_native: Standing customer before S.
 -- column has_full_lookback: Whether the billing history reaches back far enough before S.
 -- column is_headline: Whether the team is in the headline population: new or dormant, at risk for a day.
@@ -100,7 +100,7 @@ select
     merges.merged_on,
     merges.merged_into,
     coalesce(c.merged_into_native, false) as merged_into_native,
-    c.censored_on,
+    coalesce(c.censored_on, $data_complete_on)::date as censored_on,
     coalesce(c.is_native, false) as is_native,
     coalesce(c.has_full_lookback, false) as has_full_lookback,
     coalesce(c.is_headline, false) as is_headline,
