@@ -236,8 +236,8 @@ def test_what_is_immature_is_drawn_hollow(chart, rows) -> None:  # type: ignore[
     points = re.findall(r'<path aria-label="middle: ([\d.]+)[^>]*fill="([^"]+)"', drawn)
     firm, young = (str(v) for v in next(rows[c] for c in _VALUES if c in rows))
     assert dict(points) == {
-        firm.removesuffix(".0"): "var(--blue)",
-        young.removesuffix(".0"): "var(--paper)",
+        firm.removesuffix(".0"): "var(--blue, #0072b2)",
+        young.removesuffix(".0"): "var(--paper, #fefefe)",
     }
 
 
