@@ -177,7 +177,7 @@ def _refused(folder: Path, name: str, path: Path, reason: str, now: datetime) ->
     shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     mark = hashlib.sha256(f"{shown}\0{reason}".encode()).hexdigest()
     recorded_at = now.astimezone(UTC)
-    return LandingFile(folder.name, shown, path, mark, recorded_at, "auto", "UTC", reason)
+    return LandingFile(folder.name, shown, path, mark, recorded_at, "auto", "UTC", refused=reason)
 
 
 def _entry(name: str, sha256: str, now: datetime, form: str, timezone: str) -> dict[str, str]:
