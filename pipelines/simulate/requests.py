@@ -189,6 +189,7 @@ def _fill_quota(settings: Settings, teams: Teams, days: I64) -> _Filled:
         is_last = month & on
         is_last &= is_last[:, ::-1].cumsum(axis=1)[:, ::-1] == 1
         sat = month & sits & ~is_last & (budget > _MOST_SITTINGS * LITE_FIVE_HOURS)
+        sat &= (cycle < teams.upgrade_cycle)[:, None]  # Pro's five hours hold more
         rest = budget - LITE_FIVE_HOURS * sat.sum(axis=1, keepdims=True)
         part = np.where(month & ~sat, weight, 0.0)
         total = np.maximum(part.sum(axis=1, keepdims=True), 1e-9)

@@ -363,6 +363,9 @@ def test_default_world_uses_quotas_for_real() -> None:
     bound = 0
     for k in lite.tolist():
         one = teams.subscribed_on[k : k + 1]
+        if teams.upgrade_cycle[k] < teams.cycles[k]:
+            pro = int(cycle_day(s, one, teams.upgrade_cycle[k : k + 1])[0])
+            assert not counts.refused[k, pro:].any()
         for cycle in range(int(min(teams.cycles[k], teams.upgrade_cycle[k], 12))):
             a, b = (int(cycle_day(s, one, np.array([cycle + j]))[0]) for j in (0, 1))
             if b > s.days:
