@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines import alerts, landing, warehouse
 from pipelines import definition as definitions
-from pipelines import alerts, landing, rerun, warehouse
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
@@ -25,11 +25,12 @@ def read(
     With a definition file the rules are run once more under it, over the published facts.
     Raises UsageError for a horizon or breakdown that is not published.
     """
-    opened = (
-        warehouse.published(places.published)
-        if definition is None
-        else rerun.under(_there(places), definitions.load(definition))
-    )
+    if definition is None:
+        opened = warehouse.published(places.published)
+    else:
+        from pipelines import rerun
+
+        opened = rerun.under(_there(places), definitions.load(definition))
     with opened as con:
         rows = warehouse.frame(con, "from metric.headline").to_dicts()
         row = _at_horizon(rows, horizon)
@@ -114,7 +115,9 @@ def text(answer: dict[str, Any]) -> str:
         f"day {h}; Kaplan-Meier, definition {answer['definition']}",
         f"  as of {answer['as_of']}, decided up to {answer['data_complete_on']}"
         + f", published {answer['published_at']:%Y-%m-%d %H:%M} UTC"
-        + (" (STALE: older than 36 hours, or landing holds newer files)" if answer["stale"] else ""),
+        + (
+            " (STALE: older than 36 hours, or landing holds newer files)" if answer["stale"] else ""
+        ),
         f"  mature cohorts only: {_share(answer['mature'])}, n = {answer['mature']['teams']}",
         f"  of all paying teams (ITT): {_share(answer['itt'])}, n = {answer['itt']['teams']}",
     ]

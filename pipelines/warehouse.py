@@ -7,6 +7,8 @@ One writer or many readers per file, across processes: a night writes the privat
 publishes a copy of it by os.replace, so readers never wait and never see half a night.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -15,13 +17,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
 from pipelines.errors import UsageError
 from pipelines.settings import SQL
+
+if TYPE_CHECKING:
+    import polars as pl  # half of the time that an answer takes to start, and DuckDB gives frames
 
 # Analysts' older clients open files of this version; drop when they are all on DuckDB 2.
 STORAGE_VERSION = "v1.5.0"

@@ -37,4 +37,5 @@ def test_answers_import_no_orchestrator_and_no_simulator(command: str, tmp_path:
     """The published file is all they need (rendering a chart is a report's own work)."""
     found = imported(tmp_path, command, *(["--sql", "select 1"] if command == "open" else []))
     assert "duckdb" in found or command == "report"
+    assert "polars" not in found or command != "open"
     assert found & {"dagster", "faker", "pyspark", "scipy", "dataframely"} == set()
