@@ -10,6 +10,7 @@ and its name printed.
 """
 
 import argparse
+import copy
 import gzip
 import hashlib
 import io
@@ -130,7 +131,7 @@ def edited(texts: list[bytes], pick: random.Random) -> bytes:
             if not isinstance(inside, (dict, list)) or not inside or pick.random() < 0.1:
                 break
             place = inside
-        place[key] = pick.choice(VALUES)
+        place[key] = copy.deepcopy(pick.choice(VALUES))
     is_flat = not any(isinstance(v, (dict, list)) for row in rows for v in row.values())
     if is_flat and pick.random() < 0.5:
         names = list(rows[0])
