@@ -5,6 +5,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -239,6 +240,22 @@ def test_what_is_immature_is_drawn_hollow(chart, rows) -> None:  # type: ignore[
         firm.removesuffix(".0"): "var(--blue, #0072b2)",
         young.removesuffix(".0"): "var(--paper, #fefefe)",
     }
+
+
+@pytest.mark.parametrize(
+    ("chart", "rows"),
+    [
+        (charts.naive, {"name": ["a"], "share": [None], "denominator": [0], "headline_share": [None]}),
+        (charts.tasks, {"task": ["edit"], "teams_with": [0], "difference": [None], "ci_low": [None], "ci_high": [None], "label": ["immature"]}),
+        (charts.quota_friction, {"limit_name": ["5h"], "cycles_bound": [0], "odds_ratio": [None], "ci_low": [None], "ci_high": [None], "label": ["immature"]}),
+        (charts.trap, {"week_on": [date(2026, 1, 5)], "trap_index": [None], "ci_low": [None], "ci_high": [None], "is_alert": [False]}),
+        (charts.economics, {"by": ["all"], "value": ["all"], "teams": [0], "p_star_low": [None], "p_star_high": [None], "conversion": [None], "conversion_ci_low": [None], "conversion_ci_high": [None]}),
+    ],
+)  # fmt: skip
+def test_a_chart_of_unknown_numbers_is_empty_and_no_error(chart, rows) -> None:  # type: ignore[no-untyped-def]
+    numbers = {c: pl.Float64 for c, v in rows.items() if v == [None]}
+    drawn = charts.svg(chart(pl.DataFrame(rows, schema_overrides=numbers), text.speaker("zh")), "x")
+    assert drawn.startswith("<svg")
 
 
 def test_an_interval_beyond_the_scale_is_cut_and_still_drawn() -> None:

@@ -54,7 +54,7 @@ def funnel(rows: pl.DataFrame, say: Say) -> Any:
         ),
     )
     base = alt.Chart(shown).encode(y=alt.Y("step:N", sort=order, title=None))
-    wide = alt.Scale(domain=[0, 1.4 * max(1, *shown["teams"])])
+    wide = alt.Scale(domain=[0, 1.4 * max([1, *shown["teams"]])])
     bar = base.mark_bar(color=BLUE).encode(
         x=alt.X("teams:Q", title=say("teams"), axis=_FEW, scale=wide)
     )
@@ -161,7 +161,7 @@ def naive(rows: pl.DataFrame, say: Say) -> Any:
     )  # fmt: skip
     base = alt.Chart(shown)
     y = alt.Y("name:N", title=None, sort=alt.EncodingSortField("share", order="descending"))
-    wide = alt.Scale(domain=[0, 1.15 * max(0.01, *shown["share"])])
+    wide = alt.Scale(domain=[0, 1.15 * max([0.01, *shown["share"]])])
     x = alt.X("share:Q", title=say("share"), axis=_PERCENT, scale=wide)
     bar = base.mark_bar(color=ORANGE, height=14).encode(x=x, y=y)
     said = base.mark_text(align="left", dx=4, color=INK).encode(x=x, y=y, text="said:N")

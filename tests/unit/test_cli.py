@@ -104,3 +104,36 @@ def test_json_keeps_every_digit_and_never_nan() -> None:
     text = to_json.dumps([{"a": Decimal("0.000000000000000001"), "b": float("nan"), "c": None}])
     assert text == '[{"a": 0.000000000000000001, "b": null, "c": null}]'
     assert json.loads(text, parse_float=Decimal)[0]["a"] == Decimal("0.000000000000000001")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_is_printed_and_completes(tmp_path: Path, shell: str) -> None:
+    done = cloudbound(tmp_path, "completion", shell)
+    assert done.returncode == 0 and "_CLOUDBOUND_COMPLETE" in done.stdout
+    asked = {"COMP_WORDS": "cloudbound he", "COMP_CWORD": "1"}
+    if shell == "fish":
+        asked["COMP_CWORD"] = "he"
+    script = Path(sys.executable).with_name("cloudbound")  # the variable is named after it
+    env = os.environ | {"_CLOUDBOUND_COMPLETE": f"{shell}_complete"} | asked
+    words = subprocess.run([script], env=env, capture_output=True, text=True, timeout=60)
+    assert "headline" in words.stdout and "nightly" not in words.stdout
+
+
+def test_simulate_says_in_json_what_it_wrote(tmp_path: Path) -> None:
+    out = tmp_path / "landing"
+    command = [
+        "simulate",
+        "--out",
+        str(out),
+        "--teams",
+        "30",
+        "--days",
+        "40",
+        "--seed",
+        "1",
+        "--json",
+    ]
+    done = cloudbound(tmp_path, *command)
+    assert done.returncode == 0, done.stderr
+    wrote = json.loads(done.stdout)
+    assert wrote["out"] == str(out) and wrote["teams"] >= 30 and wrote["request_rows"] > 0
