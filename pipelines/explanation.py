@@ -196,7 +196,9 @@ def text(answer: dict[str, Any]) -> str:
     lines += [
         f"  {e['day']}  {e['what']}: {e['file']} line {e['line']}" for e in answer["evidence"]
     ]
-    lines.append("Days (accepted requests, active; net CNY, billable and what its window holds, qualifying):")
+    lines.append(
+        "Days (accepted requests, active; net CNY, billable and what its window holds, qualifying):"
+    )
     for day in _around(answer):
         marks = (" active" if day["is_active"] else "", " billable" if day["is_billable"] else "",
                  " qualifying" if day["is_qualifying"] else "")  # fmt: skip
