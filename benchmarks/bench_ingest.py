@@ -147,8 +147,12 @@ def compare(path: Path) -> None:
     mine, rows, peak = measured("ours", path, 3)
     theirs, _, their_peak = measured("peer", path, 3)
     print(f"{path.name}: {rows:,} rows, {size / 1e6:,.0f} MB")
-    print(f"  cloudbound {mine:6.2f} s {rows / mine / 1e3:7.0f} k rows/s, peak {peak / 1e6:,.0f} MB")
-    print(f"  polars     {theirs:6.2f} s {rows / theirs / 1e3:7.0f} k rows/s, peak {their_peak / 1e6:,.0f} MB")
+    print(
+        f"  cloudbound {mine:6.2f} s {rows / mine / 1e3:7.0f} k rows/s, peak {peak / 1e6:,.0f} MB"
+    )
+    print(
+        f"  polars     {theirs:6.2f} s {rows / theirs / 1e3:7.0f} k rows/s, peak {their_peak / 1e6:,.0f} MB"
+    )
     print(f"  share of polars' speed {theirs / mine:.2f}")
 
 
@@ -157,7 +161,9 @@ def big(path: Path, gigabytes: float) -> None:
     seconds, rows, peak = measured("ours", path, 1)
     size = path.stat().st_size
     print(f"{path.name}: {rows:,} rows, {size / 1e9:.2f} GB")
-    print(f"  cloudbound {seconds:6.1f} s, {size / seconds / 1e6:,.0f} MB/s, peak {peak / 1e9:.2f} GB")
+    print(
+        f"  cloudbound {seconds:6.1f} s, {size / seconds / 1e6:,.0f} MB/s, peak {peak / 1e9:.2f} GB"
+    )
 
 
 def main() -> None:

@@ -16,9 +16,7 @@ from pipelines.night import Night
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def places(
-    data: Path, reference: Path | None = None, engine: str = "polars"
-) -> settings.Settings:
+def places(data: Path, reference: Path | None = None, engine: str = "polars") -> settings.Settings:
     return settings.Settings(
         data=data,
         reference=reference or settings.CHECKOUT / "data" / "reference",

@@ -54,7 +54,8 @@ def test_rows_and_money_add_up(data: Path) -> None:
     )
     assert odd == []
     assert driver.query(
-        data, "select count(*) > 0, bool_and(billed + billed_rejected + billed_superseded = billed_in) from ops.money"
+        data,
+        "select count(*) > 0, bool_and(billed + billed_rejected + billed_superseded = billed_in) from ops.money",
     ) == [(True, True)]
 
 
