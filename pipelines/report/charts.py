@@ -9,9 +9,11 @@ hollow mark is a value labelled immature.
 """
 
 import base64
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -489,12 +491,18 @@ def svg(chart: Any, label: str) -> str:
 
     Alone, as in an asset page of Dagster, it has the light ones.
     """
-    text = vlc.vegalite_to_svg(chart.to_dict(validate=False))
+    text = _drawn(json.dumps(chart.to_dict(validate=False)))
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label, quote=True)}"', 1)
+
+
+@lru_cache(maxsize=100)
+def _drawn(specification: str) -> str:
+    """A chart's marks. Kept, since the page of a night shows what its assets' pages show."""
+    text = vlc.vegalite_to_svg(specification)
     text = _SIZE.sub(rf'\1 \2 style="max-width: \3px; font-family: {_FONT}"', text, count=1)
     text = _COLOUR.sub(lambda m: f"var(--{_VARIABLES[m[0]]}, {m[0]})", text)
     text = _IDLE.sub("", text)
-    text = _PLACED.sub(lambda m: _LONG.sub(r"\1", m[0]), text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label, quote=True)}"', 1)
+    return _PLACED.sub(lambda m: _LONG.sub(r"\1", m[0]), text)
 
 
 def markdown(drawn: str) -> str:

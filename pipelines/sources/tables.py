@@ -19,6 +19,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,16 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def columns_of(path: Path, head: bytes) -> list[str]:
-    """Column names that a file shows in its first bytes; [] when it shows none."""
+@lru_cache(maxsize=8)
+def columns_of(path: Path, head: bytes) -> tuple[str, ...]:
+    """Column names that a file shows in its first bytes; none when it shows none.
+
+    Kept, since every adapter asks it of the same file.
+    """
+    return tuple(_columns(path, head))
+
+
+def _columns(path: Path, head: bytes) -> list[str]:
     kind = kind_of(path, head)
     if kind == "parquet":
         try:
