@@ -95,7 +95,7 @@ def test_the_lineage_shows_the_layers_in_their_order(server: str, page: Page) ->
 def test_an_asset_page_says_what_where_and_how(server: str, page: Page) -> None:
     page.goto(f"{server}/assets/metric/curve")
     expect(page.get_by_text("Kaplan-Meier curves of every population")).to_be_visible()
-    expect(page.get_by_text("Open sql/metric/curve.sql in editor")).to_be_visible()
+    expect(page.get_by_role("link", name="Open sql/metric/curve.sql").first).to_be_visible()
     expect(page.get_by_text("Upper 95 % limit.")).to_be_visible()
     page.get_by_text("[Show Markdown]").first.click()
     chart = page.locator('img[src^="data:image/svg+xml"]')

@@ -64,13 +64,13 @@ def test_a_night_a_backfill_and_a_purge_go_through_postgresql(
         runs = instance.get_runs()
         assert [r.status for r in runs] == [dg.DagsterRunStatus.SUCCESS] * 2
         charge_days = dg.AssetKey(["fact", "charge_days"])
-        backfilled = instance.get_event_records(
-            dg.EventRecordsFilter(
-                event_type=dg.DagsterEventType.ASSET_MATERIALIZATION,
+        backfilled = instance.fetch_materializations(
+            dg.AssetRecordsFilter(
                 asset_key=charge_days,
                 asset_partitions=[f"2026-01-0{d}" for d in range(5, 10)],
-            )
-        )
+            ),
+            limit=100,
+        ).records
         assert {r.run_id for r in backfilled} >= {runs[0].run_id}
         assert len([r for r in backfilled if r.run_id == runs[0].run_id]) == 5
         assert history.purge(instance, 1, utc_now()) == 0
