@@ -204,7 +204,8 @@ def _fill_quota(settings: Settings, teams: Teams, days: I64) -> _Filled:
         np.copyto(refused, 20 + bits(word, 48, 7).astype(np.int32), where=sat | is_full)
         np.copyto(limit, np.int8(2), where=is_full)
         is_planned |= month
-    inside = slice(_MONTH_DAYS, len(wide) - _MONTH_DAYS)
+    # The days that were asked for need not follow one another.
+    inside = days - wide[0]
     return _Filled(ok[:, inside], refused[:, inside], limit[:, inside], is_planned[:, inside])
 
 

@@ -262,3 +262,8 @@ def test_truth_lies_inside_a_folder_not_called_landing(tmp_path: Path) -> None:
     summary = simulate(tmp_path / "world", teams=20, days=10, seed=1, processes=1)
     assert summary.truth == tmp_path / "world" / "truth"
     assert (summary.truth / "teams.parquet").is_file()
+
+
+def test_a_rate_is_fitted_to_more_days_than_are_tried(tmp_path: Path) -> None:
+    made = simulate(tmp_path / "landing", teams=1_000, days=75, seed=3, rows_per_day=3_000)
+    assert 0.7 < made.request_rows / (75 * 3_000) < 1.4
