@@ -32,7 +32,6 @@ from pipelines.sources import registry
 from pipelines.sources.base import Options
 from pipelines.sources.tables import head_of, kind_of
 
-KINDS = ("team", "member")
 # Family -> columns that name a team, nearest first, and the column that dates the row.
 _OWNERS: dict[str, tuple[tuple[str, ...], str | None]] = {
     "requests": (("team",), "requested_at"),

@@ -137,7 +137,7 @@ def _from(
     elif kind == "TABLE_FUNCTION":
         function = node["function"]
         given = _sources(function, known, ctes, outer, {})
-        for text in _texts(function.get("arguments")):
+        for text in texts(function.get("arguments")):
             made = known.relation(text) if "." in text else ctes.get(text.lower(), Relation({}))
             given |= made.everything()
         name = alias or function["function_name"].lower()
@@ -196,13 +196,13 @@ def _column(names: list[str], scope: Relations, aliases: Mapping[str, Sources]) 
     return _NOTHING.union(*(r.rest for r in scope.values()))
 
 
-def _texts(node: Any) -> Iterator[str]:
+def texts(node: Any) -> Iterator[str]:
     """String constants among a function's arguments: a macro's relation is given so."""
     if isinstance(node, list):
         for item in node:
-            yield from _texts(item)
+            yield from texts(item)
     elif isinstance(node, dict):
         if node.get("kind") == "STRING" and isinstance(node.get("text"), str):
             yield node["text"]
         for item in node.values():
-            yield from _texts(item)
+            yield from texts(item)

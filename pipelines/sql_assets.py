@@ -170,23 +170,12 @@ def _reads(node: Any) -> Iterator[str]:
         if node.get("type") == "BASE_TABLE" and node.get("schema_name"):
             yield f"{node['schema_name']}.{node['table_name']}"
         if node.get("type") == "TABLE_FUNCTION":
-            for text in _strings(node["function"]["arguments"]):
+            for text in lineage.texts(node["function"]["arguments"]):
                 schema, dot, _ = text.partition(".")
                 if dot and schema in SQL_SCHEMAS:
                     yield text
         for item in node.values():
             yield from _reads(item)
-
-
-def _strings(node: Any) -> Iterator[str]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _strings(item)
-    elif isinstance(node, dict):
-        if node.get("kind") == "STRING" and isinstance(node.get("text"), str):
-            yield node["text"]
-        for item in node.values():
-            yield from _strings(item)
 
 
 @cache

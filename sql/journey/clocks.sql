@@ -27,6 +27,14 @@
 -- column itt_days: Days from S to moved_on or censored_on; null outside that population.
 -- column itt_moved: Whether moved_on came by censored_on; null outside that population.
 -- column itt_potential_days: Days from S to censored_on; null outside that population.
+-- stop: T0 is not before S | integrated_on is null or integrated_on >= subscribed_on
+-- stop: W is after T0 | moved_after_t0_on is null or moved_after_t0_on > integrated_on
+-- stop: every integrated team up to C has exactly one state | (state_at_t0 is not null)
+--   = (integrated_on is not null and integrated_on <= $data_complete_on)
+-- stop: no non-converter is dropped | coalesce(is_headline, false) = coalesce(
+--   state_at_t0 in ('new', 'dormant') and censored_on - integrated_on >= 1, false)
+-- stop: a move counts only when decided | moved is null or not moved
+--   or moved_after_t0_on <= censored_on
 with
 
 -- A move near a merge could not have been decided from the absorbed team's own rows.

@@ -45,18 +45,10 @@
 -- column task_mix: Main task at T0.
 -- column why: The clause that decided, as a code: see docs/metric.md.
 -- stop: one row per team | (select count(*) = count(distinct t.team_id) from journey.teams as t)
--- stop: T0 is not before S | integrated_on is null or integrated_on >= subscribed_on
--- stop: W is after T0 | moved_after_t0_on is null or moved_after_t0_on > integrated_on
--- stop: every integrated team up to C has exactly one state | (state_at_t0 is not null)
---   = (integrated_on is not null and integrated_on <= $data_complete_on)
--- stop: no non-converter is dropped | coalesce(is_headline, false) = coalesce(
---   state_at_t0 in ('new', 'dormant') and censored_on - integrated_on >= 1, false)
--- stop: a move counts only when decided | moved is null or not moved
---   or moved_after_t0_on <= censored_on
 with
 
 everyone as (
-    select team_id from journey.subscribers
+    select team_id from journey.clocks
     union
     select team_id from fact.member_days
     where usage_on < $as_of

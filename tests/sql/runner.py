@@ -12,7 +12,6 @@ A case is tests/sql/<schema>/<table>/<case>.yaml:
     only: {column: value} - compare only the rows that have these values
     expect_breaches: {check: rows}; a check that isn't named must hold for every row
     expect_error: words of the error
-    through: [schema.table] - files to run between the given rows and the table
     query: a query to compare instead of the table, for a macro over our tables (schema macros)
 In a row `2026-01-05..2026-01-09` and `a1..a10` stand for a row each, and so does a list in a
 column that holds no lists. Columns that no row names are null, counts of fact tables 0.
@@ -70,7 +69,6 @@ class Case:
     only: Row = field(default_factory=dict)
     expect_breaches: dict[str, int] = field(default_factory=dict)
     expect_error: str | None = None
-    through: list[str] = field(default_factory=list)
     query: str | None = None
 
     @property
@@ -129,31 +127,23 @@ def parameters(case: Case) -> Row:
 
 
 def faults(
-    con: duckdb.DuckDBPyConnection,
-    asset: SqlAsset | None,
-    case: Case,
-    prelude: str = "",
-    changed: SqlAsset | None = None,
+    con: duckdb.DuckDBPyConnection, asset: SqlAsset | None, case: Case, prelude: str = ""
 ) -> list[str]:
     """What differs from the case's expectations: no text, no difference.
 
-    `changed` stands in for the file of its name that the case runs through. `con` stays as it was, whatever the prelude (a macro made anew) did.
+    `con` stays as it was, whatever the prelude (a macro made anew) did.
     """
     con.execute("begin transaction")
     try:
         con.execute(prelude)
-        passed = [_through(name, changed) for name in case.through]
-        read = {name for one in (*passed, asset) if one for name in one.depends_on}
         for table, rows in case.given.items():
-            if asset is not None and table not in read:
+            if asset is not None and table not in asset.depends_on:
                 raise ValueError(f"{case.path}: {asset.name} doesn't read {table}.")
             _fill(con, table, rows)
         if asset is None:
             assert case.query is not None, case.path
             return list(_differences(_rows(con, case.query), case))
         try:
-            for one in passed:
-                sql_assets.run(con, one, parameters(case))
             outcome = sql_assets.run(con, asset, parameters(case))
         except UsageError as error:
             if case.expect_error is None:
@@ -164,12 +154,6 @@ def faults(
         return [*_breaches(asset, outcome.breaches, case), *_table_differences(con, asset, case)]
     finally:
         con.execute("rollback")
-
-
-def _through(name: str, changed: SqlAsset | None) -> SqlAsset:
-    if changed is not None and changed.name == name:
-        return changed
-    return next(asset for asset in sql_assets.load_all() if asset.name == name)
 
 
 def _breaches(asset: SqlAsset, found: Mapping[str, int], case: Case) -> Iterator[str]:

@@ -25,7 +25,7 @@ ASSETS = {
     "metric/quota_maximisers", "metric/task_conversion", "metric/trap_index",
     "metric/unit_economics", "metric/workload_retention",
     "ops/clock", "ops/decision_prints", "ops/decisions", "ops/definition", "ops/files", "ops/money", "ops/prints", "ops/rejects",
-    "ops/definition_drift", "ops/freshness", "ops/refusals", "ops/restatements",
+    "ops/definition_drift", "ops/freshness", "ops/restatements",
     "ops/time_travel", "ops/volume",
     "ops/refusals_below_quota", "ops/repeated_ids", "ops/unmapped_services",
     "published/cloudbound", "published/report",
