@@ -1,7 +1,8 @@
 """One night, step by step: each function is one asset's work, without Dagster.
 
 Belongs here: the order of things, and which function of which room a step calls.
-Does not belong here: rules of the metric (sql/, rollup/), orchestration (defs/).
+Does not belong here: rules of the metric (sql/, rollup/), where every row and amount went
+(accounts.py), what a night keeps of itself and publishes (prints.py), orchestration (defs/).
 
 Every step opens the private build file, does its part in one transaction and closes it, so a
 night that dies leaves whole steps behind and the next one goes on from there.
@@ -9,36 +10,34 @@ night that dies leaves whole steps behind and the next one goes on from there.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import duckdb
 import polars as pl
 
+from pipelines import definition as definitions
 from pipelines import (
-    contracts,
+    documented,
     lake,
     landing,
     reference,
     rerun,
-    restatement,
     sql_assets,
     tables,
     warehouse,
 )
-from pipelines import definition as definitions
 from pipelines.definition import Definition
-from pipelines.errors import CheckFailed, UsageError
+from pipelines.errors import UsageError
 from pipelines.lake import Entry
 from pipelines.reference import Reference
 from pipelines.rollup import charges, engines, inputs, links, repeats, requests
 from pipelines.rollup.calendar import on_business_day
 from pipelines.rollup.inputs import Inputs
-from pipelines.settings import SQL, Settings
-from pipelines.sql_assets import Check, Outcome, SqlAsset
+from pipelines.settings import Settings
+from pipelines.sql_assets import Outcome, SqlAsset
 from pipelines.tables import Table
 
 Progress = Callable[[str, int, int], None]
@@ -112,7 +111,7 @@ def write_reference(night: Night) -> dict[str, int]:
     entries = entries_of(night)
     spans = team_spans(night, entries)
     coverage = (
-        _current_statements(night, entries)
+        current_statements(night, entries)
         .filter("is_current")
         .group_by("source")
         .agg(pl.col("starts_on").min())
@@ -131,16 +130,18 @@ def write_reference(night: Night) -> dict[str, int]:
     written = {}
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         for name, frame in night.reference.tables().items():
-            written[f"ref.{name}"] = _write(con, tables.REFERENCE[name], frame)
-        written["ref.team_spans"] = _write(con, tables.TEAM_SPANS, spans)
+            written[f"ref.{name}"] = documented.write(con, tables.REFERENCE[name], frame)
+        written["ref.team_spans"] = documented.write(con, tables.TEAM_SPANS, spans)
         stretches = links.stretches(lake.identities(entries, night.settings.lake), spans)
-        written["ref.identity_stretches"] = _write(con, tables.IDENTITY_STRETCHES, stretches)
-        written["ref.coverage"] = _write(con, tables.COVERAGE, coverage)
-        written["ops.definition"] = _write(con, tables.DEFINITION, parameters)
+        written["ref.identity_stretches"] = documented.write(
+            con, tables.IDENTITY_STRETCHES, stretches
+        )
+        written["ref.coverage"] = documented.write(con, tables.COVERAGE, coverage)
+        written["ops.definition"] = documented.write(con, tables.DEFINITION, parameters)
     return written
 
 
-def _current_statements(night: Night, entries: list[Entry]) -> pl.DataFrame:
+def current_statements(night: Night, entries: list[Entry]) -> pl.DataFrame:
     """Statements of all bills, with is_current: no newer snapshot has replaced them."""
     found = lake.statements(entries, night.settings.lake)
     return charges.current_statements(found, charges.winning_statements(found))
@@ -212,15 +213,15 @@ def build_request_days(night: Night, force: frozenset[date] = frozenset()) -> Re
         if todo:
             with engines.opened(night.settings.engine) as engine:
                 _roll_up_requests(night, con, engine, todo, marks, reasons, spans)
-        _ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
-        _ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
-        _ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
-        _ensure(con, tables.KEPT_DAYS, requests.KEPT)
+        documented.ensure(con, tables.MEMBER_DAYS, requests.MEMBER_DAYS)
+        documented.ensure(con, tables.USAGE_DAYS, requests.USAGE_DAYS)
+        documented.ensure(con, tables.BLOCKED_HOURS, requests.BLOCKED_HOURS)
+        documented.ensure(con, tables.KEPT_DAYS, requests.KEPT)
         looked = repeats.looked_at(todo)
         again = repeats.repeated_ids(days, night.settings.lake, looked)
         with warehouse.transaction(con):
             warehouse.replace_days(con, tables.REPEATED_IDS.name, looked, again)
-        _ensure(con, tables.REPEATED_IDS, repeats.REPEATED_IDS)
+        documented.ensure(con, tables.REPEATED_IDS, repeats.REPEATED_IDS)
     return Rebuilt(tuple(todo), len(days), reasons)
 
 
@@ -291,17 +292,17 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
                     warehouse.replace_days(con, table.name, batch, frame)
                 _mark_days(con, "charges", batch, marks, reasons)
             night.progress("charges -> facts", min(at + _CHARGE_BATCH, len(changed)), len(changed))
-        _ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
-        _ensure(con, tables.UNMAPPED_DAYS, charges.UNMAPPED)
-        _ensure(con, tables.ADJUSTMENT_DAYS, charges.ADJUSTMENTS)
+        documented.ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
+        documented.ensure(con, tables.UNMAPPED_DAYS, charges.UNMAPPED)
+        documented.ensure(con, tables.ADJUSTMENT_DAYS, charges.ADJUSTMENTS)
         with warehouse.transaction(con):
-            _write(con, tables.UNALLOCATED_CREDITS, book.unallocated)
+            documented.write(con, tables.UNALLOCATED_CREDITS, book.unallocated)
             con.execute(
                 "create or replace table ops.unmapped_services as select provider, service, "
                 "category, sum(net_cny) as net_cny from ops.unmapped_days group by all "
                 "order by abs(sum(net_cny)) desc, provider, service, category"
             )
-            _document(con, tables.UNMAPPED_SERVICES)
+            documented.describe(con, tables.UNMAPPED_SERVICES)
     return Rebuilt(tuple(changed), len(days), reasons)
 
 
@@ -386,8 +387,10 @@ def write_subscriptions(night: Night) -> int:
     )
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         kept = best.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
-        _write(con, tables.KEPT_EVENTS, kept)
-        return _write(con, tables.SUBSCRIPTIONS, best.select(*tables.SUBSCRIPTIONS.columns))
+        documented.write(con, tables.KEPT_EVENTS, kept)
+        return documented.write(
+            con, tables.SUBSCRIPTIONS, best.select(*tables.SUBSCRIPTIONS.columns)
+        )
 
 
 def write_directory(night: Night) -> dict[str, int]:
@@ -422,7 +425,7 @@ def write_directory(night: Night) -> dict[str, int]:
         (tables.CHANNEL_COSTS, costs.sort("month_on", "channel", "currency")),
     )
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
-        return {t.name: _write(con, t, f.select(*t.columns)) for t, f in frames}
+        return {t.name: documented.write(con, t, f.select(*t.columns)) for t, f in frames}
 
 
 def as_of_day(night: Night, entries: list[Entry]) -> tuple[date, dict[str, date | None]]:
@@ -471,7 +474,7 @@ def set_clock(night: Night) -> dict[str, Any]:
             "reference": pl.String,
         }  # fmt: skip
         with warehouse.transaction(con):
-            _write(con, tables.CLOCK, pl.DataFrame([clock], schema=schema))
+            documented.write(con, tables.CLOCK, pl.DataFrame([clock], schema=schema))
             warehouse.install_macros(con, over_tables=False)
     return clock
 
@@ -489,152 +492,6 @@ def run_sql(night: Night, asset: SqlAsset) -> Outcome:
     """Rebuild one SQL table."""
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         return sql_assets.run(con, asset, parameters(con, night.definition))
-
-
-def account_for(night: Night) -> Outcome:
-    """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
-    entries = entries_of(night)
-    bills = _current_statements(night, entries)
-    billed = dict(
-        bills.group_by("fingerprint")
-        .agg(
-            accepted=pl.col("rows").filter("is_current").sum(),
-            superseded=pl.col("rows").filter(~pl.col("is_current")).sum(),
-        )
-        .select("fingerprint", pl.struct("accepted", "superseded"))
-        .iter_rows()
-    )
-    with warehouse.build(night.settings.build) as con:
-        kept = dict(
-            con.execute(
-                "select fingerprint, sum(kept)::bigint from (from ops.kept_days select "
-                "fingerprint, kept union all by name from ops.kept_events) group by 1"
-            ).fetchall()
-        )
-        files = [_file_row(e, kept, billed) for e in entries]
-        with warehouse.transaction(con):
-            schema: dict[str, Any] = dict.fromkeys(tables.FILES.columns, pl.String) | dict.fromkeys(("rows_read", "accepted", "rejected", "superseded", "duplicate"), pl.Int64) | {"loaded_at": pl.Datetime("us", "UTC")}  # fmt: skip
-            frame = pl.DataFrame(files, schema=schema)
-            _write(con, tables.FILES, frame.sort("file"))
-            rejects = _rejects(night, entries)
-            _write(con, tables.REJECTS, rejects.drop("source", "is_charge"))
-            _write(con, tables.MONEY, _money(con, entries, bills, rejects))
-            breaches: dict[str, int] = {}
-            accounts = (
-                tables.FILES, tables.MONEY, tables.UNMAPPED_SERVICES, tables.REPEATED_IDS,
-            )  # fmt: skip
-            for table in accounts:
-                found = sql_assets.evaluate(con, table.name, table.checks)
-                breaches |= {f"{table.name}: {k}": v for k, v in found.items()}
-    return Outcome(rows=len(files), breaches=breaches)
-
-
-def unknown_services(night: Night, shown: int = 5) -> str:
-    """The services that services.csv doesn't know, the most expensive first."""
-    with warehouse.build(night.settings.build) as con:
-        rows = con.execute(
-            "select concat_ws(' ', nullif(provider, ''), coalesce(service, '(no service)')), net_cny "
-            "from ops.unmapped_services where net_cny <> 0 order by abs(net_cny) desc, 1 limit ?",
-            [shown],
-        ).fetchall()
-    return ", ".join(f"{name} {cost:.2f} CNY" for name, cost in rows)
-
-
-def _file_row(
-    entry: Entry, kept: dict[str, int], billed: dict[str, dict[str, int]]
-) -> dict[str, Any]:
-    """Counts that come from different places, so that their sum says something."""
-    superseded = duplicate = 0
-    rejected = entry.rejected
-    if entry.is_copy:
-        accepted, rejected, duplicate = 0, 0, entry.rows_read
-    elif entry.family == "charges":
-        found = billed.get(entry.fingerprint, {"accepted": 0, "superseded": 0})
-        accepted, superseded = found["accepted"], found["superseded"]
-    else:
-        accepted = good = sum(entry.days.values())
-        if entry.family in ("requests", "subscriptions"):
-            accepted = kept.get(entry.fingerprint, 0)
-        duplicate = good - accepted
-    return {
-        "file": f"{entry.source}/{entry.name}",
-        "source": entry.source,
-        "family": entry.family,
-        "format": entry.format,
-        "because": entry.because,
-        "snapshot": entry.snapshot,
-        "sha256": entry.sha256,
-        "fingerprint": entry.fingerprint,
-        "rows_read": entry.rows_read,
-        "accepted": accepted,
-        "rejected": rejected,
-        "superseded": superseded,
-        "duplicate": duplicate,
-        "loaded_at": entry.recorded_at,
-        "warnings": "; ".join(entry.warnings),
-    }
-
-
-def _rejects(night: Night, entries: list[Entry]) -> pl.DataFrame:
-    schema: dict[str, Any] = {"source": pl.String, "is_charge": pl.Boolean, "file": pl.String}
-    frames = [pl.DataFrame(schema=schema | contracts.REJECTED)]
-    for entry in entries:
-        if not entry.is_copy and (entry.rejected or entry.whole_file_reason):
-            found = lake.rejects(entry, night.settings.lake)
-            origin = (entry.source, entry.family == "charges", f"{entry.source}/{entry.name}")
-            named = [pl.lit(v).alias(n) for n, v in zip(schema, origin, strict=True)]
-            frames.append(found.select(*named, *contracts.REJECTED))
-    return pl.concat(frames).sort("file", "line", "reason", "currency")
-
-
-def _money(
-    con: duckdb.DuckDBPyConnection,
-    entries: list[Entry],
-    bills: pl.DataFrame,
-    rejects: pl.DataFrame,
-) -> pl.DataFrame:
-    """Amounts of all charge rows as they were read, beside what became of them, per source."""
-    counted = [e for e in entries if e.family == "charges" and not e.is_copy]
-    read = [
-        (e.source, m["currency"], Decimal(m["billed"]), Decimal(m["effective"]))
-        for e in counted
-        for m in e.money
-    ]
-    # Of a file that is no longer kept, the rejects are gone, but not what they came to.
-    forgotten = [
-        (e.source, m["currency"], Decimal(m["billed"]), Decimal(m["effective"]))
-        for e in counted
-        if e.is_expired and not e.whole_file_reason
-        for m in e.rejected_money
-    ]
-    booked = warehouse.frame(
-        con,
-        "select source, currency, sum(billed) as billed, sum(effective) as effective "
-        "from fact.charge_days group by all",
-    )
-    schema: dict[str, Any] = {
-        "source": pl.String, "currency": pl.String, "billed": charges.AMOUNT,
-        "effective": charges.AMOUNT,
-    }  # fmt: skip
-    refused = rejects.filter("is_charge").with_columns(
-        pl.col("currency").str.to_uppercase().fill_null("")
-    )
-    parts = {
-        "_in": pl.DataFrame(read, schema=schema, orient="row"),
-        "": booked.select(pl.col(n).cast(t) for n, t in schema.items()),
-        "_rejected": pl.concat(
-            [refused.select(*schema), pl.DataFrame(forgotten, schema=schema, orient="row")]
-        ),
-        "_superseded": bills.filter(~pl.col("is_current")).select(*schema),
-    }
-    long = pl.concat(f.with_columns(part=pl.lit(name)) for name, f in parts.items())
-    amounts = [
-        pl.col(kind).filter(pl.col("part") == name).sum().alias(f"{kind}{name}")
-        for kind in ("billed", "effective")
-        for name in parts
-    ]
-    sums = long.group_by("source", "currency").agg(amounts).sort("source", "currency")
-    return sums.filter(pl.any_horizontal(pl.exclude("source", "currency") != 0))
 
 
 def check_facts(night: Night, table: Table) -> Outcome:
@@ -656,7 +513,7 @@ def write_other_definitions(night: Night) -> dict[str, int]:
         (tables.DEFINITION_SERIES, rerun.series(build, current, earlier)),
     )
     with warehouse.build(build) as con, warehouse.transaction(con):
-        return {table.name: _write(con, table, rows) for table, rows in frames}
+        return {table.name: documented.write(con, table, rows) for table, rows in frames}
 
 
 def _published_definitions(con: duckdb.DuckDBPyConnection) -> list[Definition]:
@@ -669,198 +526,6 @@ def _published_definitions(con: duckdb.DuckDBPyConnection) -> list[Definition]:
     return [d for d in stored if d is not None]
 
 
-def _causes(con: duckdb.DuckDBPyConnection, night: Night) -> list[str]:
-    """What of the past differs from the last published night."""
-    if not warehouse.exists(con, "ops.runs"):
-        return []
-    last = warehouse.one(con, "select arg_max(inputs, published_at) from ops.runs")
-    if not last or not last[0]:
-        return []
-    return restatement.causes(con, last[0], night.reference.hash, night.known_at)
-
-
-def record_print(night: Night, run_id: str, now: datetime) -> int:
-    """This night's closed cohorts and decisions, after those of the nights that were published."""
-    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
-        rows = warehouse.frame(
-            con,
-            """
-            select
-                $run_id::varchar as run_id, $printed_at::timestamptz as printed_at, clock.as_of,
-                clock.known_at, clock.definition, c."value"::date as week_on, c.horizon_days,
-                c.mature_teams, c.mature_moved, c.mature_share, $changed::varchar as changed_inputs
-            from metric.conversion as c cross join ops.clock as clock
-            where
-                c.population = 'nsm' and c."by" = 'week'
-                and c."value"::date + 6 + c.horizon_days <= clock.data_complete_on
-            order by all
-            """,
-            {
-                "run_id": run_id,
-                "printed_at": now,
-                "changed": ", ".join(_causes(con, night)),
-            },
-        )
-        _append(con, tables.PRINTS, rows)
-        _append(con, tables.DECISION_PRINTS, _decisions(con, run_id, now))
-        if warehouse.exists(con, "ops.runs"):
-            # A night that failed after this step was never printed.
-            for table in (tables.PRINTS, tables.DECISION_PRINTS):
-                con.execute(
-                    f"delete from {table.name} where run_id <> ? "
-                    "and run_id not in (from ops.runs select run_id)",
-                    [run_id],
-                )
-        return rows.height
-
-
-def _decisions(con: duckdb.DuckDBPyConnection, run_id: str, now: datetime) -> pl.DataFrame:
-    """This night's verdicts, with the clocks and the definition that reproduce them."""
-    return warehouse.frame(
-        con,
-        """
-        select
-            $run_id::varchar as run_id, $printed_at::timestamptz as printed_at, clock.as_of,
-            clock.known_at, clock.definition, d.name, d.rule, d.side, d.threshold, d.number,
-            d.ci_low, d.ci_high, d.teams, d.verdict, d.because, d.todo
-        from metric.decisions as d cross join ops.clock as clock
-        order by d.name
-        """,
-        {"run_id": run_id, "printed_at": now},
-    )
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a night published."""
-
-    tables_changed: tuple[str, ...]
-    published_at: datetime
-
-
-def _all_checks() -> list[tuple[str, tuple[Check, ...]]]:
-    return [
-        *((a.name, a.checks) for a in sql_assets.load_all(SQL)),
-        *((t.name, t.checks) for t in tables.ALL.values()),
-    ]
-
-
-def check_sentences() -> dict[tuple[str, str], str]:
-    """(table, name of the check) -> its sentence."""
-    return {(name, c.name): c.sentence for name, checks in _all_checks() for c in checks}
-
-
-def verdict(night: Night) -> list[str]:
-    """The stopping checks that this print breaches, over all tables: it may not be published."""
-    found = []
-    with warehouse.build(night.settings.build) as con:
-        bound = parameters(con, night.definition)
-        for name, checks in _all_checks():
-            stops = [c for c in checks if c.stops]
-            breaches = sql_assets.evaluate(con, name, stops, bound)
-            found += [
-                f"{name}: {c.sentence} ({breaches[c.name]} rows)" for c in stops if breaches[c.name]
-            ]
-    return found
-
-
-def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> Published:
-    """Record the print and put the new file in place.
-
-    Raises CheckFailed, publishing nothing, when a stopping check is breached.
-    """
-    if stops := verdict(night):
-        raise CheckFailed("Nothing was published, because these checks failed: " + "; ".join(stops))
-    with warehouse.build(night.settings.build) as con:
-        clock = warehouse.frame(con, "from ops.clock").row(0, named=True)
-        names = [a.name for a in sql_assets.load_all(SQL) if a.schema in ("journey", "metric")]
-        hashes = {name: warehouse.content_hash(con, name) for name in names}
-        before = dict(
-            con.execute("select name, hash from ops.table_hashes").fetchall()
-            if warehouse.exists(con, "ops.table_hashes")
-            else []
-        )
-        changed = tuple(sorted(n for n in names if hashes[n] != before.get(n)))
-        files = warehouse.one(con, "select count(*) from ops.files")
-        run = {
-            "run_id": run_id,
-            "as_of": clock["as_of"],
-            "known_at": clock["known_at"],
-            "definition": clock["definition"],
-            "started_at": started_at,
-            "published_at": now,
-            "files": files[0] if files else 0,
-            "tables_changed": ", ".join(changed),
-            "inputs": restatement.seen(con, clock["as_of"], night.reference.hash, night.known_at),
-            "versions": f"lake {lake.LAKE_VERSION}, contracts {contracts.VERSION}",
-        }
-        utc = pl.Datetime("us", "UTC")
-        schema: dict[str, Any] = {
-            "run_id": pl.String, "as_of": pl.Date, "known_at": utc, "definition": pl.String,
-            "started_at": utc, "published_at": utc, "files": pl.Int64,
-            "tables_changed": pl.String, "inputs": pl.String, "versions": pl.String,
-        }  # fmt: skip
-        with warehouse.transaction(con):
-            _append(con, tables.RUNS, pl.DataFrame([run], schema=schema))
-            _remember_definition(con, night.definition, clock["as_of"], now)
-            hashed = pl.DataFrame(list(hashes.items()), schema=["name", "hash"], orient="row")
-            _write(con, tables.HASHES, hashed)
-            warehouse.install_macros(con, over_tables=True)
-        con.execute("checkpoint")
-    warehouse.publish(night.settings.build, night.settings.published)
-    return Published(changed, now)
-
-
-def _remember_definition(
-    con: duckdb.DuckDBPyConnection, definition: Definition, as_of: date, now: datetime
-) -> None:
-    row = {
-        "definition": definition.hash,
-        "version": definition.version,
-        "first_as_of": as_of,
-        "first_published_at": now,
-        "fields": definitions.to_json(definition),
-    }
-    schema: dict[str, Any] = dict.fromkeys(tables.DEFINITIONS.columns, pl.String) | {
-        "first_as_of": pl.Date, "first_published_at": pl.Datetime("us", "UTC"),
-    }  # fmt: skip
-    rows = pl.DataFrame([row], schema=schema)
-    if warehouse.exists(con, tables.DEFINITIONS.name):
-        known = warehouse.read_table(con, tables.DEFINITIONS.name)
-        rows = rows.filter(~pl.col("definition").is_in(known["definition"].to_list()))
-    _append(con, tables.DEFINITIONS, rows)
-
-
-def _append(con: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> None:
-    con.register("incoming", rows.to_arrow())
-    con.execute(f"create table if not exists {table.name} as select * from incoming limit 0")
-    for name, kind in con.execute(
-        "select column_name, column_type from (describe incoming)"
-    ).fetchall():
-        # A build file of an earlier version lacks the newer columns.
-        con.execute(f'alter table {table.name} add column if not exists "{name}" {kind}')
-    con.execute(f"insert into {table.name} by name select * from incoming")
-    con.unregister("incoming")
-    _document(con, table)
-
-
-def _write(con: duckdb.DuckDBPyConnection, table: Table, rows: pl.DataFrame) -> int:
-    warehouse.replace_table(con, table.name, rows)
-    _document(con, table)
-    return rows.height
-
-
-def _document(con: duckdb.DuckDBPyConnection, table: Table) -> None:
-    warehouse.comment(con, table.name, f"{table.description} Grain: {table.grain}.", table.columns)
-
-
-def _ensure(con: duckdb.DuckDBPyConnection, table: Table, schema: Mapping[str, Any]) -> None:
-    """The table exists, even when no day was ever built, and is documented."""
-    if not warehouse.exists(con, table.name):
-        warehouse.replace_table(con, table.name, pl.DataFrame(schema=schema))
-    _document(con, table)
-
-
 def _changed_days(
     con: duckdb.DuckDBPyConnection, family: str, marks: dict[date, Inputs]
 ) -> set[date]:
@@ -871,7 +536,7 @@ def _changed_days(
         or list(sql_assets.column_types(con, "ops.built_days")) != names
     ):
         empty = dict.fromkeys(names, pl.String) | {"usage_on": pl.Date}
-        _write(con, tables.BUILT_DAYS, pl.DataFrame(schema=empty))
+        documented.write(con, tables.BUILT_DAYS, pl.DataFrame(schema=empty))
     built = dict(
         con.execute(
             "select usage_on, fingerprint from ops.built_days where family = ?",

@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines import alerts, warehouse
+from pipelines import alerts, prints, warehouse
 from pipelines import night as steps
 from pipelines.alerts import Alarm
 from pipelines.definitions import defs
@@ -119,7 +119,7 @@ def sentence(done: Done) -> str:
 def _failed_checks(
     result: dg.ExecuteInProcessResult, severity: dg.AssetCheckSeverity
 ) -> tuple[str, ...]:
-    sentences = steps.check_sentences()
+    sentences = prints.check_sentences()
     found = []
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed and evaluation.severity == severity:

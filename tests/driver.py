@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import night, settings, sql_assets
+from pipelines import accounts, night, prints, settings, sql_assets
 from pipelines.night import Night
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -45,12 +45,12 @@ def run(
     assets = sql_assets.load_all()
     for asset in (a for a in assets if a.schema != "ops"):
         night.run_sql(work, asset)
-    night.account_for(work)
+    accounts.account_for(work)
     night.write_other_definitions(work)
-    night.record_print(work, run_id, now)
+    prints.record_print(work, run_id, now)
     for asset in (a for a in assets if a.schema == "ops"):
         night.run_sql(work, asset)
-    night.publish(work, run_id, now, now)
+    prints.publish(work, run_id, now, now)
     return work
 
 

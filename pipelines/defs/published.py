@@ -1,6 +1,6 @@
 """The end of a night: accounts, the print, the published file.
 
-Belongs here: one asset a step of night.py. Does not belong here: what the step does.
+Belongs here: one asset a step of night.py, accounts.py or prints.py. Does not belong here: what the step does.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipelines import accounts as files_and_money
 from pipelines import night as steps
+from pipelines import prints as records
 from pipelines import sql_assets, tables
 from pipelines.defs.resources import NightResource
 from pipelines.defs.shared import (
@@ -67,8 +69,8 @@ FACTS = [
 )
 def accounts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
     work = night.night()
-    outcome = steps.account_for(work)
-    examples = {tables.UNMAPPED_SERVICES.name: steps.unknown_services(work)}
+    outcome = files_and_money.account_for(work)
+    examples = {tables.UNMAPPED_SERVICES.name: files_and_money.unknown_services(work)}
     for table in ACCOUNTS:
         key = dg.AssetKey(table.name.split("."))
         prefix = f"{table.name}: "
@@ -134,7 +136,7 @@ def other_definitions(night: NightResource) -> Iterator[dg.MaterializeResult[Non
 def prints(
     context: dg.AssetExecutionContext, night: NightResource
 ) -> Iterator[dg.MaterializeResult[None]]:
-    rows = steps.record_print(night.night(), context.run_id, steps.utc_now())
+    rows = records.record_print(night.night(), context.run_id, steps.utc_now())
     yield dg.MaterializeResult(asset_key=PRINTS, metadata={"closed_cohorts": rows})
     yield dg.MaterializeResult(asset_key=DECISION_PRINTS)
 
@@ -162,7 +164,7 @@ def cloudbound(
     started = context.instance.get_run_record_by_id(context.run_id)
     now = steps.utc_now()
     started_at = started.create_timestamp if started else now
-    done = steps.publish(night.night(), context.run_id, _utc(started_at), now)
+    done = records.publish(night.night(), context.run_id, _utc(started_at), now)
     return dg.MaterializeResult(
         metadata={
             "tables_changed": len(done.tables_changed),

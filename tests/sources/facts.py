@@ -7,7 +7,7 @@ nights (tests/driver.py).
 from pathlib import Path
 from typing import Any
 
-from pipelines import night, warehouse
+from pipelines import accounts, night, warehouse
 from pipelines.night import Night
 from tests import driver
 
@@ -20,7 +20,7 @@ def load(data: Path) -> Night:
     night.build_request_days(work)
     night.build_charge_days(work)
     night.write_subscriptions(work)
-    night.account_for(work)
+    accounts.account_for(work)
     return work
 
 

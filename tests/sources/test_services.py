@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines import night, reference
+from pipelines import accounts, reference
 from pipelines.rollup import charges
 from pipelines.settings import CHECKOUT
 from tests.sources import facts
@@ -353,7 +353,7 @@ def test_unknown_services_are_listed_by_spend_and_are_no_workload(tmp_path: Path
     ]
     pl.DataFrame([*rows, plain | {"ServiceName": "AWS Lambda"}]).write_csv(folder / "a.csv")
     work = facts.load(tmp_path)
-    assert night.unknown_services(work) == (
+    assert accounts.unknown_services(work) == (
         "AWS Big 50.00 CNY, AWS Refunded -20.00 CNY, AWS Small 1.00 CNY"
     )
     assert facts.query(tmp_path, "select service from ops.unmapped_services") == [
