@@ -70,8 +70,8 @@ BUGS = (
     Bug(
         "older snapshots add up",
         "pipelines/rollup/charges.py",
-        'newest = frame.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))',
-        "newest = frame",
+        'newest = statements.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))',
+        "newest = statements",
     ),
     Bug(
         "billed is the basis everywhere",
@@ -112,6 +112,7 @@ NIGHT = """
 import sys
 from pathlib import Path
 from pipelines import night, sql_assets, warehouse
+from pipelines.accounts import account_for
 from tests import driver
 work = night.prepare(driver.places(Path(sys.argv[1])))
 night.take_stock(work, driver.NOW)
@@ -131,7 +132,7 @@ stops = [
     for outcome in [night.run_sql(work, assets[name])]
     for check in assets[name].checks if check.stops and outcome.breaches[check.name]
 ]
-accounts = night.account_for(work)
+accounts = account_for(work)
 stops += [name for name, rows in accounts.breaches.items() if rows and "_no_" not in name]
 print(stops)
 with warehouse.build(work.settings.build) as con:

@@ -43,6 +43,7 @@ two_by_two as (
 -- a stratum of 0 units says nothing, one of 1 unit has no variance
 stratum_terms as (
     select
+        stratum,
         a,
         b,
         c,
@@ -57,19 +58,20 @@ stratum_terms as (
     from two_by_two
 ),
 
+-- in a fixed order: that in which doubles are added decides the last bit
 sums as (
     select
         count(*) as strata,
         coalesce(sum(n), 0) as units,
         sum(a) * sum(d) as crude_upper,
         sum(b) * sum(c) as crude_lower,
-        nullif(sum(upper_term), 0) as upper_sum,
-        nullif(sum(lower_term), 0) as lower_sum,
-        sum(concordant * upper_term) as concordant_upper,
-        sum(concordant * lower_term + discordant * upper_term) as mixed,
-        sum(discordant * lower_term) as discordant_lower,
-        abs(sum(deviation)) as deviation,
-        nullif(sum(hypergeometric_variance), 0) as variance
+        nullif(sum(upper_term order by stratum), 0) as upper_sum,
+        nullif(sum(lower_term order by stratum), 0) as lower_sum,
+        sum(concordant * upper_term order by stratum) as concordant_upper,
+        sum(concordant * lower_term + discordant * upper_term order by stratum) as mixed,
+        sum(discordant * lower_term order by stratum) as discordant_lower,
+        abs(sum(deviation order by stratum)) as deviation,
+        nullif(sum(hypergeometric_variance order by stratum), 0) as variance
     from stratum_terms
 ),
 
