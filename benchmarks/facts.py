@@ -47,12 +47,8 @@ def fill(path: Path, teams: int, days: int) -> night.Night:
                 -180 if "charge" in name else 0,
             )
         con.execute(f"create table fact.blocked_hours as {_BLOCKED_HOURS}")
-        con.execute(
-            "create table fact.assignments (team_id text, experiment text, arm text, assigned_at timestamptz)"
-        )
-        con.execute(
-            "create table fact.channel_costs (month_on date, channel text, spend decimal(18, 2), currency text)"
-        )
+        con.execute(f"create table fact.assignments as {_ASSIGNMENTS}")
+        con.execute(f"create table fact.channel_costs as {_CHANNEL_COSTS}")
         _small(con, work, START + timedelta(days=days))
         con.execute("drop table people")
         con.execute("drop macro draw")
@@ -141,6 +137,23 @@ select
     i * 12 + cycle as line
 from people, (select unnest([0, 1, 2]) as cycle)
 where draw('renews', i, cycle) < 0.8 ^ cycle
+"""
+_ASSIGNMENTS = """
+select
+    team_id,
+    'launch-offer' as experiment,
+    case when hash(team_id) % 100 < 15 then 'holdout' else 'offer' end as arm,
+    opened_at - to_days(2) as assigned_at
+from fact.teams
+"""
+_CHANNEL_COSTS = """
+select
+    date_trunc('month', opened_at)::date as month_on,
+    channel,
+    (120 * count(*))::decimal(18, 2) as spend,
+    'CNY' as currency
+from fact.teams
+group by all
 """
 _ACTIVE = """
     from people, range($from::int, $to::int) as d(offset_days)
