@@ -5,10 +5,12 @@ from the settings. Does not belong here: anything else of Dagster.
 dagster.yaml can read an environment variable, but can't append a folder to it or default it.
 """
 
+import fcntl
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from dagster._core.events import ASSET_EVENTS
@@ -32,6 +34,19 @@ def _folder() -> str:
     return str(settings.from_environment().dagster)
 
 
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Processes that start together make a database one after the other.
+
+    Dagster looks for its schema, makes it and stamps its revision in three steps; two servers on
+    an empty folder stamp it twice, and no code location loads again.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 class BatchedEventLog(SqliteEventLogStorage):
     """Dagster's event log, with a batch of asset events as one transaction.
 
@@ -43,6 +58,10 @@ class BatchedEventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: dict[str, Engine] = {}
         super().__init__(base_dir)
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        with _one_at_a_time(Path(self._base_dir) / "schema.lock"):
+            super()._initdb(engine, for_index_shard)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -92,7 +111,8 @@ class DataFolderStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _BATCH)
-        super().__init__(base_dir, inst_data=inst_data)
+        with _one_at_a_time(Path(base_dir) / "schema.lock"):
+            super().__init__(base_dir, inst_data=inst_data)
         self._event_log_storage = BatchedEventLog(os.path.join(base_dir, "history", "runs"))
 
     @classmethod
