@@ -7,14 +7,16 @@ that changed too: a late file must not wait for somebody to click its day. `forc
 named days in any case.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from pipelines import night as steps
-from pipelines import tables
+from pipelines import sql_assets, tables, warehouse
 from pipelines.defs.lake import LAKE
 from pipelines.defs.resources import NightResource
 from pipelines.defs.shared import (
@@ -28,10 +30,15 @@ from pipelines.defs.shared import (
     source_link,
 )
 from pipelines.night import Night, Rebuilt
+from pipelines.rollup import charges, requests
 
 THIS_FILE = source_link(Path(__file__))
 SPANS = dg.AssetKey(["ref", "team_spans"])
-REQUEST_DAYS = (tables.MEMBER_DAYS, tables.USAGE_DAYS, tables.BLOCKED_HOURS)
+REQUEST_DAYS = (
+    (tables.MEMBER_DAYS, requests.MEMBER_DAYS),
+    (tables.USAGE_DAYS, requests.USAGE_DAYS),
+    (tables.BLOCKED_HOURS, requests.BLOCKED_HOURS),
+)
 SINGLE_RUN = dg.BackfillPolicy.single_run()
 
 
@@ -45,7 +52,18 @@ def _key(table: tables.Table) -> dg.AssetKey:
     return dg.AssetKey(table.name.split("."))
 
 
-def _spec(table: tables.Table, *deps: dg.AssetKey, daily: bool = False) -> dg.AssetSpec:
+def _types(schema: Mapping[str, Any]) -> dict[str, str]:
+    """DuckDB's names of a frame's types."""
+    with warehouse.scratch(empty=pl.DataFrame(schema=schema)) as con:
+        return sql_assets.column_types(con, "empty")
+
+
+def _spec(
+    table: tables.Table, *deps: dg.AssetKey, daily: Mapping[str, Any] | None = None
+) -> dg.AssetSpec:
+    """`daily`: the schema of a table of days. Dagster writes an event for each day of a run, so
+    what is the same for all of them is said here, once."""
+    types = _types(daily) if daily else {}
     return dg.AssetSpec(
         key=_key(table),
         deps=[LAKE, SPANS, *deps],
@@ -53,7 +71,7 @@ def _spec(table: tables.Table, *deps: dg.AssetKey, daily: bool = False) -> dg.As
         group_name=GROUPS[table.name.split(".")[0]],
         owners=[OWNER],
         kinds={"polars", "duckdb"},
-        metadata=THIS_FILE | columns_metadata(table.columns),
+        metadata=THIS_FILE | columns_metadata(table.columns, types),
         partitions_def=DAYS if daily else None,
     )
 
@@ -69,7 +87,7 @@ def _daily(
     night: NightResource,
     config: FactsConfig,
     build: Callable[[Night, frozenset[date]], Rebuilt],
-    written: tuple[tables.Table, ...],
+    written: list[tables.Table],
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     work = night.night(_log_progress(context))
     rebuilt = build(work, _forced(context, config))
@@ -85,8 +103,8 @@ def _daily(
                 context.log_event(dg.AssetMaterialization(_key(table), partition=str(day)))
         yield dg.MaterializeResult(
             asset_key=_key(table),
-            metadata=outcome_metadata(table.columns, outcome)
-            | {
+            metadata={
+                "dagster/row_count": outcome.rows,
                 "days_rebuilt": len(rebuilt.days),
                 "days": span,
             },
@@ -111,20 +129,22 @@ PROGRESS: dict[str, steps.Progress] = {}
 
 @dg.multi_asset(
     name="request_days",
-    specs=[_spec(t, daily=True) for t in REQUEST_DAYS],
-    check_specs=[c for t in REQUEST_DAYS for c in check_specs(_key(t), t.checks)],
+    specs=[_spec(t, daily=schema) for t, schema in REQUEST_DAYS],
+    check_specs=[c for t, _ in REQUEST_DAYS for c in check_specs(_key(t), t.checks)],
     backfill_policy=SINGLE_RUN,
 )
 def request_days(
     context: dg.AssetExecutionContext, night: NightResource, config: FactsConfig
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    yield from _daily(context, night, config, steps.build_request_days, REQUEST_DAYS)
+    yield from _daily(
+        context, night, config, steps.build_request_days, [t for t, _ in REQUEST_DAYS]
+    )
 
 
 @dg.multi_asset(
     name="charge_days",
     specs=[
-        _spec(tables.CHARGE_DAYS, dg.AssetKey(["ref", "fx"]), daily=True),
+        _spec(tables.CHARGE_DAYS, dg.AssetKey(["ref", "fx"]), daily=charges.CHARGE_DAYS),
     ],
     check_specs=check_specs(_key(tables.CHARGE_DAYS), tables.CHARGE_DAYS.checks),
     backfill_policy=SINGLE_RUN,
@@ -132,7 +152,7 @@ def request_days(
 def charge_days(
     context: dg.AssetExecutionContext, night: NightResource, config: FactsConfig
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    yield from _daily(context, night, config, steps.build_charge_days, (tables.CHARGE_DAYS,))
+    yield from _daily(context, night, config, steps.build_charge_days, [tables.CHARGE_DAYS])
 
 
 @dg.multi_asset(

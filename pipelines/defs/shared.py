@@ -7,6 +7,7 @@ Does not belong here: assets, or anything that computes.
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -29,22 +30,20 @@ DAYS = dg.DailyPartitionsDefinition(
 )
 
 
-def columns_metadata(columns: Mapping[str, str]) -> dict[str, dg.TableSchema]:
+def columns_metadata(
+    columns: Mapping[str, str], types: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, dg.TableSchema]:
     schema = dg.TableSchema(
-        columns=[dg.TableColumn(name=n, description=d) for n, d in columns.items()]
+        columns=[
+            dg.TableColumn(name=n, type=types.get(n, ""), description=d) for n, d in columns.items()
+        ]
     )
     return {"dagster/column_schema": schema}
 
 
 def outcome_metadata(columns: Mapping[str, str], outcome: Outcome) -> dict[str, Any]:
     """Rows, and the columns with the types that they really have."""
-    schema = dg.TableSchema(
-        columns=[
-            dg.TableColumn(name=n, type=outcome.types.get(n, ""), description=d)
-            for n, d in columns.items()
-        ]
-    )
-    return {"dagster/row_count": outcome.rows, "dagster/column_schema": schema}
+    return {"dagster/row_count": outcome.rows} | columns_metadata(columns, outcome.types)
 
 
 def check_specs(key: dg.AssetKey, checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:

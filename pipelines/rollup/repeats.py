@@ -11,15 +11,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from pipelines.lake import Entry
+from pipelines.rollup import requests
 
 WINDOW = 7  # days
 REPEATED_IDS: dict[str, Any] = {"usage_on": pl.Date, "source": pl.String, "ids": pl.Int64}
-Ids = dict[str, npt.NDArray[np.uint64]]
+_IDS = {"usage_on": pl.Date, "id": pl.UInt64}
 
 
 def looked_at(changed: Iterable[date]) -> list[date]:
@@ -27,32 +25,43 @@ def looked_at(changed: Iterable[date]) -> list[date]:
     return sorted({day + timedelta(days=n) for day in changed for n in range(WINDOW + 1)})
 
 
-def repeated_ids(days: dict[date, list[Entry]], lake: Path, looked: Iterable[date]) -> pl.DataFrame:
+def repeated_ids(
+    days: requests.Days, lake: Path, looked: Iterable[date], rows_per_batch: int = 1_000_000
+) -> pl.DataFrame:
     """usage_on, source, ids: how many of the day's ids also stand on one of the days before.
 
-    Holds the 64-bit hashes of WINDOW + 1 days at a time.
+    Holds the 64-bit hashes of a batch and of the WINDOW days before it.
     """
-    known: dict[date, Ids] = {}
-    rows: list[tuple[date, str, int]] = []
-    for day in sorted(d for d in looked if d in days):
-        before = [day - timedelta(days=n) for n in range(1, WINDOW + 1)]
-        known = {d: ids for d, ids in known.items() if d >= before[-1]}
-        for d in (*before, day):
-            if d in days and d not in known:
-                known[d] = _ids(days[d], lake, d)
-        for source, ids in known[day].items():
-            earlier = [known[d][source] for d in before if d in known and source in known[d]]
-            found = sum(np.isin(ids, other, assume_unique=True) for other in earlier)
-            if earlier and (count := int(np.count_nonzero(found))):
-                rows.append((day, source, count))
-    return pl.DataFrame(rows, schema=REPEATED_IDS, orient="row")
+    looked = sorted(d for d in looked if d in days)
+    read = {d + timedelta(days=-n) for d in looked for n in range(WINDOW + 1)} & days.keys()
+    sources = sorted({e.source for d in read for e in days[d]})
+    found = [pl.DataFrame(schema=REPEATED_IDS)]
+    for source in sources:
+        of_source = {d: [e for e in days[d] if e.source == source] for d in sorted(read)}
+        before = pl.DataFrame(schema=_IDS)
+        present = {d: entries for d, entries in of_source.items() if entries}
+        for batch in requests.batches(present, rows_per_batch):
+            ids = pl.concat([before, _ids(batch, lake)])
+            counted = sorted(batch.keys() & set(looked))
+            again = _again(ids).filter(pl.col("usage_on").is_in(counted))
+            found.append(again.select("usage_on", pl.lit(source).alias("source"), "ids"))
+            before = ids.filter(pl.col("usage_on") > max(batch) - timedelta(days=WINDOW))
+    return pl.concat(found).sort("usage_on", "source")
 
 
-def _ids(entries: list[Entry], lake: Path, day: date) -> Ids:
-    found: Ids = {}
-    for source in sorted({e.source for e in entries}):
-        paths = [str(e.path(lake, str(day))) for e in entries if e.source == source]
-        scan = pl.scan_parquet(paths, glob=False)
-        hashes = scan.select(pl.col("request_id").hash()).collect(engine="streaming")
-        found[source] = np.unique(hashes["request_id"].to_numpy())
-    return found
+def _again(ids: pl.DataFrame) -> pl.DataFrame:
+    """usage_on, ids: those that stand on one of the WINDOW days before, too."""
+    in_order = ids["id"].sort()
+    meeting = in_order.filter(in_order == in_order.shift()).unique()
+    suspects = ids.filter(pl.col("id").is_in(meeting.implode())).unique().sort("id", "usage_on")
+    is_again = (pl.col("id") == pl.col("id").shift()) & (
+        pl.col("usage_on") - pl.col("usage_on").shift() <= timedelta(days=WINDOW)
+    )
+    return suspects.filter(is_again).group_by("usage_on").agg(ids=pl.len().cast(pl.Int64))
+
+
+def _ids(batch: requests.Days, lake: Path) -> pl.DataFrame:
+    """usage_on, id: the hash of every row's request id."""
+    paths = [str(e.path(lake, str(day))) for day, entries in batch.items() for e in entries]
+    scan = pl.scan_parquet(paths, glob=False, hive_partitioning=True, hive_schema={"day": pl.Date})
+    return scan.select(usage_on="day", id=pl.col("request_id").hash()).collect(engine="streaming")

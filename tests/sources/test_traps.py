@@ -7,6 +7,7 @@ TRAPS names a test for every trap, docs/formats.md prints them, and both are che
 import importlib
 import json
 import re
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines import inspection, landing, night, tables
+from pipelines import inspection, lake, landing, night, tables
+from pipelines.rollup import repeats
 from pipelines.settings import CHECKOUT
 from pipelines.sources import page
 from tests import driver
@@ -219,6 +221,19 @@ def test_trap_10_an_id_on_two_days_counts_on_both_and_its_number_warns(tmp_path:
     assert night.check_facts(work, tables.REPEATED_IDS).breaches == {
         "no_request_id_stands_on_two_days": 1
     }
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 1_000_000])
+@pytest.mark.parametrize(("later", "ids"), [(12, 1), (13, 1), (14, 0)])
+def test_trap_10_an_id_is_looked_for_on_seven_days_whatever_batch_they_are_in(
+    tmp_path: Path, later: int, ids: int, rows_per_batch: int
+) -> None:
+    for day in (6, 9, later):
+        row = {"requested_at": f"2026-01-{day:02d}T04:00:00Z"}
+        log(tmp_path / "landing", f"{day}.jsonl", row | {"request_id": "9" if day == 9 else "6"})
+    days = lake.days_of(night.entries_of(facts.load(tmp_path)), "requests")
+    found = repeats.repeated_ids(days, tmp_path / "lake", days, rows_per_batch)
+    assert found.rows() == [(date(2026, 1, later), "gateway", 1)] * ids
 
 
 def test_trap_10_exact_duplicate_charges_of_a_snapshot_are_real(tmp_path: Path) -> None:
