@@ -31,6 +31,8 @@ LIGHT, DARK = "#fdfdfd", "#101010"
 _ON = {BLUE: LIGHT, ORANGE: LIGHT, GREEN: LIGHT, PURPLE: DARK, AMBER: DARK, SKY: DARK, LINE: INK}
 WIDTH = 440
 _FONT = "system-ui, 'Noto Sans CJK SC', 'Microsoft YaHei', sans-serif"
+# Texts are measured in a font that opens fast: naming the Chinese one costs 2/3 of a chart's time.
+_MEASURED = "sans-serif"
 _ROW = 26
 
 
@@ -456,7 +458,7 @@ def _finish(chart: Any, height: int, **more: Any) -> Any:
 
 def _style(chart: Any, **more: Any) -> Any:
     return (
-        chart.configure(font=_FONT, background="transparent", **more)
+        chart.configure(font=_MEASURED, background="transparent", **more)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, titleColor=DIM, gridColor=LINE, domainColor=LINE, tickColor=LINE,
