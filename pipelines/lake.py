@@ -40,7 +40,7 @@ from pipelines.rollup.calendar import (
 from pipelines.sources import registry
 from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile
 
-LAKE_VERSION = 3
+LAKE_VERSION = 4
 HELD_BYTES = 128 << 20  # of a file's rows that wait in memory for their day files
 HELD_ROWS = 2_000_000  # of a day that are sorted in memory
 MOST_SHOWN = 100_000  # rejects of a file that keep their text

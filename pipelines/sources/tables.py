@@ -14,11 +14,10 @@ rows of a document, the row's number plus one in a CSV, the row's number in Parq
 
 import csv
 import gzip
-import io
 import json
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -122,15 +121,23 @@ def _columns(path: Path, head: bytes) -> list[str]:
             return []
     text = head.removeprefix(_BOM).decode("utf-8", "replace")
     starts = text.split("\n")[:50] if kind == "jsonl" else [text.lstrip().lstrip("[")]
-    return list(dict.fromkeys(key for start in starts for key in _keys(start.lstrip())))
+    return list(dict.fromkeys(key for start in starts for key in _keys(start.strip())))
 
 
 def _header(line: str) -> list[str]:
     return [c.strip() for c in next(csv.reader([line.rstrip("\r")]), [])]
 
 
-def _keys(text: str) -> Iterator[str]:
+def _keys(text: str) -> Iterable[str]:
     """Keys of the JSON object that text begins with, as far as the text goes."""
+    try:
+        whole = json.loads(text)
+        return whole if isinstance(whole, dict) else ()
+    except (ValueError, RecursionError):
+        return _first_keys(text)
+
+
+def _first_keys(text: str) -> Iterator[str]:
     decoder = json.JSONDecoder()
     at = 0
     while at < len(text) and text[at] in "{,":
@@ -275,28 +282,51 @@ def _jsonl(
 ) -> Iterator[Piece]:
     last = 0
     for start, breaks, block in _blocks(path, _BLOCK):
-        count = breaks + (not block.endswith(b"\n"))
-        fast = None if rows_in or is_exact else _json_rows(start, count, block, wanted)
-        if fast is not None:
-            yield fast
-            continue
+        is_plain = not (rows_in or is_exact)
+        if is_plain:
+            numbers = range(start, start + breaks + (not block.endswith(b"\n")))
+            if (frame := _json_rows(numbers, block, wanted)) is not None:
+                yield frame, _no_broken()
+                continue
         lines = enumerate(block.split(b"\n"), start)
         numbered = [(n, stripped) for n, line in lines if (stripped := line.strip())]
+        if is_plain:
+            yield _json_piece(numbered, wanted)
+            continue
         # One block's rows are numbered on from the last one's, so that no two share a line.
         rows, broken, last = _rows(_parsed(numbered), wanted, rows_in, last)
         yield _frame(rows, wanted), broken_of(broken)
 
 
-def _json_rows(start: int, count: int, block: bytes, wanted: Sequence[str]) -> Piece | None:
-    """A block in which every line is an object, by polars; None when one is not."""
+def _json_piece(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece:
+    """Rows by polars; by Python's reader what shows that it is no object or nothing for polars."""
+    whole: list[tuple[int, bytes]] = []
+    rest: list[tuple[int, bytes]] = []
+    for n, line in numbered:
+        is_whole = line[:1] == b"{" and line[-1:] == b"}" and not _has_half_characters(line)
+        (whole if is_whole else rest).append((n, line))
+    frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted)
+    rows, broken, _ = _rows(_parsed(numbered if frame is None else rest), wanted, None, 0)
+    found = _frame(rows, wanted)
+    return found if frame is None else pl.concat([frame, found]).sort("line"), broken_of(broken)
+
+
+def _json_rows(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> pl.DataFrame | None:
+    """Lines that are all objects, by polars; None when one is not."""
+    if not block or _has_half_characters(block):
+        return None
     try:
         frame = pl.read_ndjson(block, schema=dict.fromkeys(wanted, pl.String))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    if frame.height != count:  # blank lines
+    if frame.height != len(numbers):  # blank lines
         return None
-    lines = pl.int_range(start, start + count, dtype=pl.Int64, eager=True)
-    return frame.insert_column(0, lines.alias("line")), _no_broken()
+    return frame.insert_column(0, pl.Series("line", numbers, pl.Int64))
+
+
+def _has_half_characters(text: bytes) -> bool:
+    """Whether JSON text may hold halves of characters, which polars reads as a zero byte."""
+    return b"\\u" in text and (b"\\ud" in text or b"\\uD" in text)
 
 
 def _parsed(numbered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any, str]]:
@@ -354,7 +384,7 @@ def _json(path: Path, wanted: Sequence[str], rows_in: RowsIn | None) -> Iterator
 
 
 def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
-    """Block by block: by polars where every row is plain, by Python's reader where one is not."""
+    """Block by block: by polars the lines that are plain rows, by Python's reader the others."""
     with open_bytes(path) as handle:
         first = handle.readline(MAX_LINE_BYTES).removeprefix(_BOM)
     try:
@@ -367,56 +397,72 @@ def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
     number, before = 1, b""
     for start, _, block in _blocks(path, _BLOCK):
         block = before + (block[len(first) :] if start == 1 else block)
-        is_plain = _lines_are_full(block, first.count(b","))
-        if not is_plain and block.count(b'"') % 2 and not before:
+        lines = _lines(block, first.count(b","))
+        if not before and not lines.is_plain.all() and block.count(b'"') % 2:
             before = block  # a quoted line break may lie across the end of the block
             continue
         before = b""
-        piece, number = _csv_piece(block, header, wanted, number, is_plain)
+        piece, number = _csv_piece(lines, header, wanted, number)
         yield piece
     if before:
-        yield _csv_piece(before, header, wanted, number, is_plain=False)[0]
+        yield _csv_piece(_lines(before, first.count(b",")), header, wanted, number)[0]
 
 
 def _csv_piece(
-    block: bytes, header: list[str], wanted: Sequence[str], number: int, is_plain: bool
+    lines: "_Lines", header: list[str], wanted: Sequence[str], number: int
 ) -> tuple[Piece, int]:
     """The block's rows, numbered on from the one before, and the last number."""
-    if is_plain and block:
-        frame = _csv_fast(block, header, wanted)
-        if frame is not None:
-            last = number + frame.height
-            lines = pl.int_range(number + 1, last + 1, dtype=pl.Int64, eager=True)
-            return (frame.insert_column(0, lines.alias("line")), _no_broken()), last
+    begins, is_fast = np.ones_like(lines.is_plain), lines.is_plain.copy()
+    read: list[tuple[int, list[str], str, str]] = []
+    end = 0
+    for at in np.flatnonzero(~lines.is_plain).tolist():
+        if at >= end:
+            row, fault, shown, end = lines.row(at)
+            begins[at + 1 : end] = is_fast[at + 1 : end] = False
+            read.append((at, row, fault, shown))
+    numbers = number + np.cumsum(begins)
+    frame = _csv_fast(lines.joined(is_fast), numbers[is_fast], header, wanted)
+    if frame is None:
+        read += [(at, *lines.row(at)[:3]) for at in np.flatnonzero(is_fast).tolist()]
     rows: list[dict[str, Any]] = []
     broken: list[tuple[int, str, str]] = []
-    text = io.TextIOWrapper(io.BytesIO(block), "utf-8", errors="surrogateescape", newline="\n")
-    for row, fault, shown in _csv_rows(text):
-        number += 1
+    for at, row, fault, shown in sorted(read):
+        line = int(numbers[at])
         if not fault and not any(row):
             continue  # a row without any value is no row
         if fault or (fault := _fault(row, len(header))):
-            broken.append((number, fault, _shown(shown)))
+            broken.append((line, fault, _shown(shown)))
         else:
-            rows.append({"line": number, **_texts(dict(zip(header, row, strict=True)), wanted)})
-    return (_frame(rows, wanted), broken_of(broken)), number
+            rows.append({"line": line, **_texts(dict(zip(header, row, strict=True)), wanted)})
+    last = int(numbers[-1]) if len(numbers) else number
+    if frame is None:
+        frame = _frame(rows, wanted)
+    elif rows:
+        others = _frame(rows, wanted).select(frame.columns)
+        frame = pl.concat([frame, others]).sort("line")
+    return (frame, broken_of(broken)), last
 
 
-def _csv_fast(block: bytes, header: list[str], wanted: Sequence[str]) -> pl.DataFrame | None:
-    """The wanted columns of a plain block; None when polars sees other rows in it than lines."""
+def _csv_fast(
+    text: bytes, numbers: npt.NDArray[np.int64], header: list[str], wanted: Sequence[str]
+) -> pl.DataFrame | None:
+    """The wanted columns of plain lines; None when polars sees other rows in them than lines."""
+    if not text:
+        return None
     places = {name: f"column_{at}" for at, name in enumerate(header, 1) if name in wanted}
     try:
         frame = pl.read_csv(
-            block,
+            text,
             has_header=False,
             schema={f"column_{at + 1}": pl.String for at in range(len(header))},
             columns=list(places.values()),
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    if frame.height != block.count(b"\n") + (not block.endswith(b"\n")):
+    if frame.height != len(numbers):
         return None
-    return frame.select(pl.col(at).alias(name) for name, at in places.items())
+    line = pl.Series("line", numbers)
+    return frame.select(line, *(pl.col(at).alias(name) for name, at in places.items()))
 
 
 def _refuse_wide(columns: int) -> None:
@@ -424,14 +470,60 @@ def _refuse_wide(columns: int) -> None:
         raise UnreadableFile(f"it has {columns:,} columns; {_MOST_COLUMNS:,} are the most")
 
 
-def _lines_are_full(text: bytes, commas: int) -> bool:
-    """Whether every line has the header's commas and an even number of quotes.
+@dataclass(frozen=True)
+class _Lines:
+    """A block of CSV, where each line of it begins (and the block ends), and which are plain.
 
-    Polars fills shorter rows up silently, and reads on from an open quote.
+    A plain line is a row by itself, and polars reads it as CSV means it: it has some value, the
+    header's commas (more if some are quoted), and no open quote. Polars fills shorter rows up
+    silently, and reads on from an open quote.
     """
-    return all(
-        _part_is_full(np.frombuffer(part, dtype=np.uint8), commas) for part in _parts(text, _SCAN)
-    )
+
+    block: bytes
+    starts: npt.NDArray[np.int64]
+    is_plain: npt.NDArray[np.bool_]
+
+    def joined(self, chosen: npt.NDArray[np.bool_]) -> bytes:
+        if chosen.all():
+            return self.block
+        data = np.frombuffer(self.block, dtype=np.uint8)
+        return data[np.repeat(chosen, np.diff(self.starts))].tobytes()
+
+    def text(self, at: int) -> str:
+        return self.block[self.starts[at] : self.starts[at + 1]].decode("utf-8", "surrogateescape")
+
+    def row(self, at: int) -> tuple[list[str], str, str, int]:
+        """(fields, '', text, next line) or ([], why not, text, next line) of the row at a line.
+
+        An open quote costs its own line only.
+        """
+        first = self.text(at)
+        taken = [first]
+        if first.count('"') % 2:
+            for more in range(at + 1, min(at + _QUOTED_LINES, len(self.is_plain))):
+                taken.append(self.text(more))
+                if taken[-1].count('"') % 2:
+                    break
+        whole = "".join(taken)
+        if whole.count('"') % 2:
+            return [], "the row is not CSV (a quote is never closed)", first, at + 1
+        try:
+            fields = next(csv.reader([whole.rstrip("\r\n")], strict=True), [])
+        except csv.Error as error:
+            return [], f"the row is not CSV ({_short(error)})", first, at + 1
+        return fields, "", whole, at + len(taken)
+
+
+def _lines(block: bytes, commas: int) -> _Lines:
+    starts, is_plain, at = [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)], 0
+    for part in _parts(block, _SCAN):
+        data = np.frombuffer(part, dtype=np.uint8)
+        ends = np.flatnonzero(data == 10)
+        begins = np.concatenate(([0], ends[ends < len(data) - 1] + 1))
+        starts.append(begins + at)
+        is_plain.append(_plain_lines(data, begins, commas))
+        at += len(data)
+    return _Lines(block, np.concatenate([*starts, [at]]), np.concatenate(is_plain))
 
 
 def _parts(text: bytes, size: int) -> Iterator[memoryview]:
@@ -443,39 +535,16 @@ def _parts(text: bytes, size: int) -> Iterator[memoryview]:
         at = end
 
 
-def _part_is_full(data: npt.NDArray[np.uint8], commas: int) -> bool:
-    ends = np.flatnonzero(data == 10)
-    starts = np.concatenate(([0], ends[ends < len(data) - 1] + 1))
-    if np.bitwise_xor.reduceat((data == 34).view(np.uint8), starts).any():
-        return False
-    if commas == 0:
-        return bool(np.diff(starts, append=len(data) + 1).min() > 1)
-    seen = np.add.reduceat((data == 44).view(np.uint8), starts, dtype=np.uint32)
-    return bool(seen.min() >= commas)
-
-
-def _csv_rows(text: Iterable[str]) -> Iterator[tuple[list[str], str, str]]:
-    """(fields, '', text) or ([], why not, text); an open quote costs its own line only."""
-    lines, waiting = iter(text), deque[str]()
-    while line := waiting.popleft() if waiting else next(lines, ""):
-        taken = [line]
-        while line.count('"') % 2 and len(taken) < _QUOTED_LINES:
-            more = waiting.popleft() if waiting else next(lines, "")
-            if not more:
-                break
-            taken.append(more)
-            if more.count('"') % 2:
-                break
-        whole = "".join(taken)
-        if whole.count('"') % 2:
-            waiting.extendleft(reversed(taken[1:]))
-            yield [], "the row is not CSV (a quote is never closed)", line
-            continue
-        try:
-            yield next(csv.reader([whole.rstrip("\r\n")], strict=True), []), "", whole
-        except csv.Error as error:
-            waiting.extendleft(reversed(taken[1:]))
-            yield [], f"the row is not CSV ({_short(error)})", line
+def _plain_lines(
+    data: npt.NDArray[np.uint8], begins: npt.NDArray[np.int64], commas: int
+) -> npt.NDArray[np.bool_]:
+    # A count of quotes that runs over at 256 stays even or odd, and at worst is taken for none.
+    quotes = np.add.reduceat((data == 34).view(np.uint8), begins, dtype=np.uint8)
+    seen = np.add.reduceat((data == 44).view(np.uint8), begins, dtype=np.uint32)
+    has_values = np.diff(begins, append=len(data)) > commas + 2  # beside commas and a line end
+    is_full = (seen == commas) | ((seen > commas) & (quotes > 0))
+    plain: npt.NDArray[np.bool_] = (quotes % 2 == 0) & is_full & has_values
+    return plain
 
 
 def _fault(row: list[str], width: int) -> str:

@@ -6,11 +6,15 @@ import re
 import resource
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines import lake, landing
 from pipelines.errors import UsageError
@@ -354,3 +358,31 @@ def test_a_parquet_whose_pages_are_not_what_its_schema_says(tmp_path: Path) -> N
         assert "damaged" in str(error)
     else:
         assert len(found.rows) + len(found.rejects) == 2_000
+
+
+LINES = (
+    "a,1,x\n", 'b,2,"y, and z"\n', 'c,3,"two\nlines"\n', 'd,"4,open\n', "e,5\n", "f,6,7,8\n", "\n",
+    ",,\n", "g,7,w\r\n", 'h,"8"x,v\n', 'i,9,"say ""hi"""\n', "j,10,caf\u00e9\n",
+)  # fmt: skip
+
+
+@given(chosen=st.lists(st.sampled_from(LINES), max_size=12))
+def test_lines_that_polars_reads_are_read_as_python_reads_them(chosen: list[str]) -> None:
+    header = ["a", "b", "c"]
+    lines = tables._lines("".join(chosen).encode(), commas=2)
+    by_both = tables._csv_piece(lines, header, header, 1)
+    nothing = replace(lines, is_plain=np.zeros_like(lines.is_plain))
+    by_python = tables._csv_piece(nothing, header, header, 1)
+    assert by_both[1] == by_python[1]
+    assert by_both[0][1].equals(by_python[0][1])
+    both, python = by_both[0][0], by_python[0][0].with_columns(pl.col(header).replace("", None))
+    assert both.with_columns(pl.col(header).replace("", None)).equals(python)
+
+
+def test_a_broken_line_costs_the_quick_reading_of_its_own_line_only(tmp_path: Path) -> None:
+    row = json.dumps(REQUEST)
+    text = f"{row}\n\n{row[:40]}\n[1]\n{row.replace('debugging', chr(92) + 'ud83d')}\n{row}\n"
+    reading = read(write(tmp_path, "x.jsonl", text))
+    assert reading.column("line") == [1, 5, 6]
+    assert reading.column("task") == ["debugging", "?", "debugging"]
+    assert [r["line"] for r in reading.rejects] == [3, 4]
