@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from pipelines import night, sql_assets
+from pipelines import night, sql_assets, warehouse
 from pipelines.report import charts, page, text
 from pipelines.report.sections import SECTIONS
 from tests import driver
@@ -218,7 +218,7 @@ def test_without_javascript_everything_is_there(written: Path, browser: Browser)
     assert all(parts.nth(at).is_visible() for at in range(parts.count()))
 
 
-_VALUES = ("odds_ratio", "difference", "share")
+_NAMES = ("limit_name", "exposure", "task", "day")
 _LIMITS = {"ci_low": [0.1, 0.0], "ci_high": [0.5, 0.9]}
 
 
@@ -234,11 +234,13 @@ _LIMITS = {"ci_low": [0.1, 0.0], "ci_high": [0.5, 0.9]}
 def test_what_is_immature_is_drawn_hollow(chart, rows) -> None:  # type: ignore[no-untyped-def]
     frame = pl.DataFrame(rows | _LIMITS | {"label": ["association", "immature"]})
     drawn = charts.svg(chart(frame, text.speaker("en")), "x")
-    points = re.findall(r'<path aria-label="middle: ([\d.]+)[^>]*fill="([^"]+)"', drawn)
-    firm, young = (str(v) for v in next(rows[c] for c in _VALUES if c in rows))
+    firm, young = (f"{n}" for n in next(rows[c] for c in _NAMES if c in rows))
+    points = re.findall(r'<path aria-label="([^"]+?) · n [^"]*"[^>]*fill="([^"]+)"', drawn)
+    said = text.speaker("en")
+    names = [f"W + {n}" if "day" in rows else said(n) for n in (firm, young)]
     assert dict(points) == {
-        firm.removesuffix(".0"): "var(--blue, #0072b2)",
-        young.removesuffix(".0"): "var(--paper, #fefefe)",
+        names[0]: "var(--blue, #0072b2)",
+        names[1]: "var(--paper, #fefefe)",
     }
 
 
@@ -266,7 +268,11 @@ def test_an_interval_beyond_the_scale_is_cut_and_still_drawn() -> None:
         }
     )  # fmt: skip
     drawn = charts.svg(charts.quota_friction(frame, text.speaker("en")), "x")
-    assert "odds ratio, adjusted: 0.0625" in drawn and "ci_high: 16" in drawn
+    assert "5 hours · n 40 · 3 [0.001, 9e+03]" in drawn  # the tip says what the mark can't
+    rule = re.search(
+        r'<line aria-label="5 hours[^>]*transform="translate\(([\d.]+)[^>]*x2="([\d.]+)"', drawn
+    )
+    assert rule and 0 <= float(rule[1]) < float(rule[1]) + float(rule[2]) <= charts.WIDTH
 
 
 def test_a_chart_in_the_data_takes_the_colours_of_the_page() -> None:
@@ -287,6 +293,47 @@ def test_a_chart_alone_is_an_image_of_markdown() -> None:
     assert head == "![](data:image/svg+xml;"
     assert base64.b64decode(coded.removesuffix(")")).decode() == drawn
     assert 'fill="var(--orange, #d55e00)"' in drawn and 'width="' in drawn
+
+
+def test_every_chart_is_what_altair_calls_valid(data: Path) -> None:
+    drawn = [f for s in SECTIONS for f in s.figures if f.chart]
+    with duckdb.connect(str(data / "cloudbound.duckdb"), read_only=True) as con:
+        for figure in drawn:
+            assert figure.chart
+            rows = warehouse.frame(con, figure.query)
+            figure.chart(rows, text.speaker("en")).to_dict(validate=True)
+
+
+def test_a_mark_says_its_place_its_value_and_its_interval(pages: dict[str, Path]) -> None:
+    for lang, at_risk in (("en", "at risk"), ("zh", "在观察")):
+        said = pages[lang].read_text("utf-8")
+        tips = re.findall(r'<(?:path|line)[^>]*aria-label="([^"]+)"', said)
+        assert any(re.search(rf"30 · [\d.]+% \[[\d.]+%, [\d.]+%\] · {at_risk} \d", t) for t in tips)
+        # Names of columns are no words for a reader.
+        assert [
+            t for t in tips if re.search(r"\w_\w", t) and HOSTILE[:8] not in html.unescape(t)
+        ] == []
+
+
+def test_old_and_new_definition_stand_side_by_side() -> None:
+    weeks = [date(2025, 1, 6), date(2025, 1, 13)]
+    rows = pl.DataFrame(
+        {
+            "week_on": weeks * 2, "definition": ["bbbb"] * 2 + ["aaaa"] * 2, "teams": [20] * 4,
+            "share": [0.2, 0.3, 0.1, 0.15], "ci_low": [0.1] * 4, "ci_high": [0.4] * 4,
+        }
+    )  # fmt: skip
+    drawn = charts.svg(charts.series(rows, text.speaker("en")), "x")
+    dots = re.findall(
+        r'<path aria-label="week (\S+) · ([\d.]+)% [^"]*· (\w+)"[^>]*(?:fill|stroke)="([^"]+)"',
+        drawn,
+    )
+    assert {(d[0], d[1], d[2]) for d in dots} == {
+        ("2025-01-06", "20.0", "bbbb"), ("2025-01-13", "30.0", "bbbb"),
+        ("2025-01-06", "10.0", "aaaa"), ("2025-01-13", "15.0", "aaaa"),
+    }  # fmt: skip
+    assert len({d[3] for d in dots if d[2] == "aaaa"} | {d[3] for d in dots if d[2] == "bbbb"}) == 2
+    assert drawn.count("aaaa</text>") == 1 and drawn.count("bbbb</text>") == 1  # the legend
 
 
 def test_every_metric_table_is_on_the_page_or_named_here() -> None:

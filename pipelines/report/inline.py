@@ -38,7 +38,5 @@ def chart_of(con: duckdb.DuckDBPyConnection, table: str) -> str | None:
         rows = rows.filter(pl.col(section.choose) == rows[section.choose][0]).drop(section.choose)
     if figure.chart is None or rows.height == 0:
         return None
-    drawn = charts.svg(
-        figure.chart(rows, text.speaker("en", section.name)), text.word(section.name, "en")
-    )
-    return charts.markdown(drawn)
+    say, label = text.speaker("en", section.name), text.word(section.name, "en")
+    return charts.markdown(charts.draw(figure.chart, rows, say, label))

@@ -172,7 +172,7 @@ def _figure(page: Page, slot: str, name: str, figure: Figure, rows: pl.DataFrame
     label, say = text.word(name, page.lang), page.say(name)
     sides = []
     if figure.chart is not None:
-        sides.append(charts.svg(figure.chart(rows, say), label))
+        sides.append(charts.draw(figure.chart, rows, say, label))
     if figure.has_table:
         made = table(rows.drop(figure.hidden), slot, say)
         sides.append(

@@ -392,6 +392,20 @@ order by name""",
         ),
     ),
     Section(
+        "series",
+        (
+            Figure(
+                f"""select week_on, definition, version, is_current, teams, moved, share, ci_low, ci_high
+from metric.definition_series
+where horizon_days = {_HORIZON}
+order by is_current desc, definition, week_on desc""",
+                n=pl.col("teams").filter(pl.col("is_current")).sum(),
+                chart=charts.series,
+                hidden=("version",),
+            ),
+        ),
+    ),
+    Section(
         "grid",
         (
             Figure(

@@ -53,6 +53,7 @@ channels | Against other channels | 与其他渠道相比
 matched | Against matched accounts | 与匹配账号相比
 experiments | Did the change work | 改动是否有效
 decisions | What to do, and last quarter's check | 本周决定与上季核对
+series | The series under each definition | 各定义下的序列
 grid | How much of the number is the rule | 数字有多少取决于规则
 links | Whether teams can meet their bills | 团队与账单是否对得上
 on_plan | while on the plan | 套餐期内
@@ -217,6 +218,8 @@ hold_kept | hold kept | 仍应暂缓
 hold_overtaken | hold overtaken: it would act now | 暂缓已过时：现在会行动
 none | none | 无
 is_base | in force | 现行
+is_current | in force | 现行
+version | version | 版本
 floor_cny | floor, CNY | 净额下限（元）
 billable_days | billable days | 计费天数
 habit_active_days | active days of the habit | 习惯活跃天数
@@ -421,6 +424,12 @@ _SENTENCES = {
     "decisions_note": (
         "Act only where the interval excludes the threshold; each decision is checked 13 weeks later.",
         "仅当区间不含阈值时才行动；每项决定 13 周后核对。",
+    ),
+    "series_note": (
+        "Share moved of each week's cohort within the headline horizon. When the definition changes, "
+        "the one before goes on beside it for the same weeks: a break in the number is told from a "
+        "change of the teams.",
+        "每周批次在头条期限内的迁云比例。定义改变后，旧定义在相同的周继续并列计算：规则造成的断层与团队的变化得以区分。",
     ),
     "grid_note": (
         "The headline with one rule changed at a time; the dashed line is the definition in force.",
