@@ -136,7 +136,7 @@ def other_definitions(night: NightResource) -> Iterator[dg.MaterializeResult[Non
 def prints(
     context: dg.AssetExecutionContext, night: NightResource
 ) -> Iterator[dg.MaterializeResult[None]]:
-    rows = records.record_print(night.night(), context.run_id, steps.utc_now())
+    rows = records.record_print(night.night(), context.run.run_id, steps.utc_now())
     yield dg.MaterializeResult(asset_key=PRINTS, metadata={"closed_cohorts": rows})
     yield dg.MaterializeResult(asset_key=DECISION_PRINTS)
 
@@ -161,10 +161,10 @@ def prints(
 def cloudbound(
     context: dg.AssetExecutionContext, night: NightResource
 ) -> dg.MaterializeResult[None]:
-    started = context.instance.get_run_record_by_id(context.run_id)
+    started = context.instance.get_run_record_by_id(context.run.run_id)
     now = steps.utc_now()
     started_at = started.create_timestamp if started else now
-    done = records.publish(night.night(), context.run_id, _utc(started_at), now)
+    done = records.publish(night.night(), context.run.run_id, _utc(started_at), now)
     return dg.MaterializeResult(
         metadata={
             "tables_changed": len(done.tables_changed),

@@ -25,7 +25,8 @@ class NightResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["NightResource"]:
-        with only_one(settings.from_environment().lock, f"run {context.run_id}"):
+        assert context.run is not None
+        with only_one(settings.from_environment().lock, f"run {context.run.run_id}"):
             yield self
 
     def night(self, progress: night.Progress = night.silent) -> Night:

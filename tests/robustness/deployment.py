@@ -22,6 +22,7 @@ from typing import Any
 
 from pipelines.settings import CHECKOUT
 
+NO_CODE = "Error loading repository location"  # of the daemon's and the webserver's log
 POSTGRES_STORAGE = "storage:\n  postgres:\n    postgres_url: {env: CLOUDBOUND_POSTGRES_URL}\n"
 
 
@@ -29,16 +30,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_for(what: Callable[[], Any], seconds: float, why: str) -> Any:
-    """The first true answer of `what`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"{why}: not within {seconds} s")
 
 
 def home(folder: Path, storage: str = "") -> Path:
@@ -64,20 +55,36 @@ class Deployment:
             | environment
         )
         self.running: list[subprocess.Popen[bytes]] = []
+        self.logs = [data.parent / f"server-{number}.log" for number in range(2)]
 
     def start(self) -> None:
         tools = Path(sys.executable).parent
         web = ["-h", "127.0.0.1", "-p", str(self.port)]
-        for number, command in enumerate(
-            ([str(tools / "dagster-daemon"), "run"], [str(tools / "dagster-webserver"), *web])
-        ):
-            with (self.data.parent / f"server-{number}.log").open("ab") as log:
+        servers = [[str(tools / "dagster-daemon"), "run"], [str(tools / "dagster-webserver"), *web]]
+        for command, path in zip(servers, self.logs, strict=True):
+            with path.open("wb") as log:
                 self.running.append(
                     subprocess.Popen(
                         command, cwd=CHECKOUT, env=self.environment, stdout=log, stderr=log
                     )
                 )
-        wait_for(self._answers, 240, "the webserver answers")
+        self.wait_for(self._answers, 240, "the webserver answers")
+
+    def wait_for(self, what: Callable[[], Any], seconds: float, why: str) -> Any:
+        """The first true answer of `what`; fails at once when a server has ended or has no code."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := what():
+                return found
+            self._are_well(why)
+            time.sleep(0.5)
+        raise AssertionError(f"{why}: not within {seconds} s")
+
+    def _are_well(self, why: str) -> None:
+        for process, path in zip(self.running, self.logs, strict=True):
+            said = path.read_text("utf-8", "replace")
+            assert process.poll() is None, f"{why}: a server ended: {said[-4000:]}"
+            assert NO_CODE not in said, f"{why}: {said[said.index(NO_CODE) :][-4000:]}"
 
     def stop(self) -> None:
         for process in self.running:
@@ -103,7 +110,6 @@ class Deployment:
         return found["data"]
 
     def _answers(self) -> bool:
-        assert all(p.poll() is None for p in self.running), "a server ended"
         try:
             return bool(self.ask("{ version }"))
         except OSError:

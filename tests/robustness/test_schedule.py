@@ -1,5 +1,6 @@
 """What starts a night: the schedule's tick and the sensor on landing."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,19 +12,81 @@ import pytest
 from pipelines import definitions, history
 from pipelines.defs import jobs
 from pipelines.night import utc_now
+from tests import driver
+from tests.hand import world
 from tests.robustness import deployment, small
+
+
+def tick(day: int) -> dg.RunRequest:
+    """What the schedule asks for on this day of May 2026."""
+    at = datetime(2026, 5, day, 2, tzinfo=ZoneInfo("Asia/Shanghai"))
+    with dg.build_schedule_context(scheduled_execution_time=at) as context:
+        request = jobs.nightly(context)
+    assert isinstance(request, dg.RunRequest)
+    return request
 
 
 def test_the_schedule_runs_by_default_and_asks_for_yesterday_in_the_operating_zone() -> None:
     assert jobs.nightly.default_status == dg.DefaultScheduleStatus.RUNNING
     assert jobs.nightly.cron_schedule == "0 2 * * *"
     assert jobs.nightly.execution_timezone == "Asia/Shanghai"
-    tick = datetime(2026, 5, 2, 2, tzinfo=ZoneInfo("Asia/Shanghai"))
-    with dg.build_schedule_context(scheduled_execution_time=tick) as context:
-        request = jobs.nightly(context)
-    assert isinstance(request, dg.RunRequest)
-    assert request.tags["dagster/asset_partition_range_start"] == "2026-05-01"
-    assert request.tags["dagster/asset_partition_range_end"] == "2026-05-01"
+    tags = tick(2).tags
+    assert tags["dagster/asset_partition_range_start"] == "2026-05-01"
+    assert tags["dagster/asset_partition_range_end"] == "2026-05-01"
+
+
+DELIVERIES = (("directory", "plan"), ("billing",), ("gateway",))  # of 2, 3 and 4 May
+
+
+def deliver(all_of_it: Path, landing: Path, source: str, day: int) -> None:
+    """Bring what this source's folder has more, recorded on this day."""
+    manifest = landing / source / "manifest.jsonl"
+    known = manifest.read_text("utf-8")
+    shutil.copytree(all_of_it / source, landing / source, dirs_exist_ok=True)
+    more = (all_of_it / source / "manifest.jsonl").read_text("utf-8")
+    manifest.write_text(
+        known
+        + "".join(
+            line.replace(small.LATE, f"2026-05-{day:02d}T00:00:00Z") + "\n"
+            for line in more.splitlines()
+            if small.LATE in line
+        )
+    )
+
+
+def test_one_night_makes_up_for_three_that_were_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three days of deliveries and one tick, against a night after each delivery."""
+    small.first(tmp_path / "each" / "landing")
+    driver.run(tmp_path / "each", run_id="before")
+    shutil.copytree(tmp_path / "each", tmp_path / "missed", symlinks=True)
+    shutil.copytree(tmp_path / "each" / "landing", tmp_path / "all")
+    small.late(tmp_path / "all")
+    for day, sources in enumerate(DELIVERIES, start=2):
+        for name in ("each", "missed"):
+            for source in sources:
+                deliver(tmp_path / "all", tmp_path / name / "landing", source, day)
+        driver.run(tmp_path / "each", run_id=f"night of {day} May")
+    expected = small.version(tmp_path / "each" / "cloudbound.duckdb")
+    assert small.version(tmp_path / "missed" / "cloudbound.duckdb") != expected
+
+    monkeypatch.setenv("CLOUDBOUND_DATA", str(tmp_path / "missed"))
+    monkeypatch.setenv("DAGSTER_HOME", str(deployment.home(tmp_path / "home")))
+    night = definitions.defs().resolve_job_def("nightly")
+    with dg.DagsterInstance.get() as instance:
+        done = night.execute_in_process(instance=instance, tags=dict(tick(5).tags))
+        built = instance.get_materialized_partitions(dg.AssetKey(["fact", "charge_days"]))
+    assert done.success
+    assert small.version(tmp_path / "missed" / "cloudbound.duckdb") == expected
+    # The tick named one day, 4 May; the days of the missed deliveries were built all the same.
+    assert set(world.days_from("2025-11-10", 25)) <= set(built)
+
+    # Each closed cohort is on record as in the undisturbed house; of the nights only the done ones.
+    cohorts = "select distinct week_on, horizon_days from ops.prints order by all"
+    assert driver.query(tmp_path / "missed", cohorts) == driver.query(tmp_path / "each", cohorts)
+    assert driver.query(tmp_path / "missed", "select count(*) from ops.runs") == [(2,)]
+    assert driver.query(tmp_path / "each", "select count(*) from ops.runs") == [(4,)]
 
 
 def answers(context: dg.SensorEvaluationContext) -> list[type]:
