@@ -103,7 +103,8 @@ def main() -> None:
             sums[asset.schema] = tuple(map(sum, zip(sums[asset.schema], cost, strict=True)))  # type: ignore[assignment]
     for schema, cost in sums.items():
         show(schema, cost)
-    show("grid of definitions", median(lambda: rerun.grid(build, work.definition), 1))
+    with warehouse.build(build) as con:
+        show("grid of definitions", median(lambda: rerun.grid(con, work.definition), 1))
     for name, query in FLOORS.items():
         show(name, median(lambda query=query: ask(build, query), given.runs))  # type: ignore[misc]
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

@@ -4,9 +4,12 @@ Belongs here: reading metric.headline and what stands beside it. Does not belong
 estimate (sql/metric).
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from pipelines import alerts, landing, warehouse
 from pipelines import definition as definitions
@@ -25,13 +28,7 @@ def read(
     With a definition file the rules are run once more under it, over the published facts.
     Raises UsageError for a horizon or breakdown that is not published.
     """
-    if definition is None:
-        opened = warehouse.published(places.published)
-    else:
-        from pipelines import rerun
-
-        opened = rerun.under(_there(places), definitions.load(definition))
-    with opened as con:
+    with warehouse.published(places.published) as con, _rules(con, definition):
         rows = warehouse.frame(con, "from metric.headline").to_dicts()
         row = _at_horizon(rows, horizon)
         naive = con.execute("select name, share from metric.naive_gap order by name").fetchall()
@@ -60,9 +57,13 @@ def read(
     return answer if groups is None else answer | {"by": by, "groups": groups}
 
 
-def _there(places: Settings) -> Path:
-    with warehouse.published(places.published):
-        return places.published
+def _rules(con: duckdb.DuckDBPyConnection, definition: Path | None) -> AbstractContextManager[None]:
+    """The published tables, or those of the same names under another definition."""
+    if definition is None:
+        return nullcontext()
+    from pipelines import rerun
+
+    return rerun.under(con, definitions.load(definition))
 
 
 def _at_horizon(rows: list[dict[str, Any]], horizon: int | None) -> dict[str, Any]:

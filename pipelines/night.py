@@ -4,8 +4,8 @@ Belongs here: the order of things, and which function of which room a step calls
 Does not belong here: rules of the metric (sql/, rollup/), where every row and amount went
 (accounts.py), what a night keeps of itself and publishes (prints.py), orchestration (defs/).
 
-Every step opens the private build file, does its part in one transaction and closes it, so a
-night that dies leaves whole steps behind and the next one goes on from there.
+Every step does its part in one transaction of the private build file, so a night that dies leaves
+whole steps behind and the next one goes on from there.
 """
 
 import hashlib
@@ -505,15 +505,15 @@ def check_facts(night: Night, table: Table) -> Outcome:
 
 def write_other_definitions(night: Night) -> dict[str, int]:
     """metric.definition_grid and metric.definition_series: the rules under other definitions."""
-    build, current = night.settings.build, night.definition
-    with warehouse.build(build) as con:
+    current = night.definition
+    with warehouse.build(night.settings.build) as con:
         earlier = [d for d in _published_definitions(con) if d.hash != current.hash]
-    frames = (
-        (tables.DEFINITION_GRID, rerun.grid(build, current)),
-        (tables.DEFINITION_SERIES, rerun.series(build, current, earlier)),
-    )
-    with warehouse.build(build) as con, warehouse.transaction(con):
-        return {table.name: documented.write(con, table, rows) for table, rows in frames}
+        frames = (
+            (tables.DEFINITION_GRID, rerun.grid(con, current)),
+            (tables.DEFINITION_SERIES, rerun.series(con, current, earlier)),
+        )
+        with warehouse.transaction(con):
+            return {table.name: documented.write(con, table, rows) for table, rows in frames}
 
 
 def _published_definitions(con: duckdb.DuckDBPyConnection) -> list[Definition]:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -32,20 +31,20 @@ _SHARE = ("teams", "moved", "at_risk", "share", "ci_low", "ci_high")
 
 @contextmanager
 def under(
-    path: Path, definition: Definition, target: str | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A session whose journey and metric tables follow the given definition.
+    con: duckdb.DuckDBPyConnection, definition: Definition, target: str | None = None
+) -> Iterator[None]:
+    """The session's journey and metric tables follow the given definition.
 
     The clocks are those of the file; C moves with the definition's lag and window. With a
     target only the tables that it needs are made.
     """
-    with warehouse.beside(path) as con:
+    with warehouse.beside(con):
         _same_days(con, definition)
         bound = _bound(con, definition)
         for asset in _needed(target):
             sql_assets.run(con, asset, bound)
         warehouse.install_macros(con, over_tables=target is None)
-        yield con
+        yield
 
 
 def _bound(con: duckdb.DuckDBPyConnection, definition: Definition) -> dict[str, Any]:
@@ -90,11 +89,13 @@ class _Versions:
     and habits; what the base definition already made in the file is used as it stands.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, target: str, base: Definition) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, original: str, target: str, base: Definition
+    ) -> None:
         self._con = con
         *self._assets, self._target = _needed(target)
         made = self._keys(_bound(con, base))
-        self._tables = {(name, key): f"original.{name}" for name, key in made.items()}
+        self._tables = {(name, key): f"{original}.{name}" for name, key in made.items()}
         con.execute("create schema version")
 
     def show(self, definition: Definition) -> tuple[str, dict[str, Any]]:
@@ -127,16 +128,19 @@ def _values(asset: SqlAsset, bound: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shares(
-    path: Path, base: Definition, definitions: Iterable[Definition], value: str
+    con: duckdb.DuckDBPyConnection,
+    base: Definition,
+    definitions: Iterable[Definition],
+    value: str,
 ) -> pl.DataFrame:
     """definition, value, horizon_days and the estimates of metric.conversion, per definition.
 
     Every definition is one more breakdown of the clocks, with the groups that `value` (an
     expression over journey.clocks) makes, so that metric/curve and metric/conversion do the rest.
     """
-    with warehouse.beside(path) as con:
-        con.execute("create table clocks as from original.journey.strata limit 0")
-        versions = _Versions(con, "journey.clocks", base)
+    with warehouse.beside(con) as original:
+        con.execute(f"create table clocks as from {original}.journey.strata limit 0")
+        versions = _Versions(con, original, "journey.clocks", base)
         for definition in definitions:
             query, bound = versions.show(definition)
             con.execute(
@@ -160,7 +164,7 @@ def _shares(
         )
 
 
-def grid(path: Path, base: Definition) -> pl.DataFrame:
+def grid(con: duckdb.DuckDBPyConnection, base: Definition) -> pl.DataFrame:
     """The headline under every combination of the grid's values; see tables.DEFINITION_GRID."""
     definitions = list(_combinations(base))
     rows = [(*(getattr(d, f) for f in GRID), _fields_changed(d, base), d.hash) for d in definitions]
@@ -169,7 +173,7 @@ def grid(path: Path, base: Definition) -> pl.DataFrame:
         "fields_changed": pl.Int32, "definition": pl.String,
     }  # fmt: skip
     horizons = pl.DataFrame({"horizon_days": base.horizons}, schema={"horizon_days": pl.Int32})
-    shares = _shares(path, base, definitions, "'all'")
+    shares = _shares(con, base, definitions, "'all'")
     return (
         pl.DataFrame(rows, schema=schema, orient="row")
         .join(horizons, how="cross")
@@ -190,7 +194,9 @@ def _fields_changed(definition: Definition, base: Definition) -> int:
     return sum(getattr(definition, field) != getattr(base, field) for field in GRID)
 
 
-def series(path: Path, current: Definition, earlier: Iterable[Definition]) -> pl.DataFrame:
+def series(
+    con: duckdb.DuckDBPyConnection, current: Definition, earlier: Iterable[Definition]
+) -> pl.DataFrame:
     """The weekly cohorts under the current and the earlier definitions; see
     tables.DEFINITION_SERIES.
 
@@ -203,7 +209,7 @@ def series(path: Path, current: Definition, earlier: Iterable[Definition]) -> pl
         schema={"definition": pl.String, "version": pl.String, "is_current": pl.Boolean},
         orient="row",
     )
-    shares = _shares(path, current, definitions, "date_trunc('week', integrated_on)::date::varchar")
+    shares = _shares(con, current, definitions, "date_trunc('week', integrated_on)::date::varchar")
     return (
         versions.join(shares, on="definition")
         .with_columns(week_on=pl.col("value").str.to_date())

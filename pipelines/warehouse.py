@@ -38,13 +38,16 @@ _GRACE_SECONDS = 60
 def build(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The private build file, made when it is not there.
 
-    Raises UsageError when another process holds it.
+    Opening and closing it takes longer than most steps do; while a night holds one connection, those
+    of its steps cost nothing and share one cache. Raises UsageError when another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "storage_compatibility_version": STORAGE_VERSION,
         "temp_directory": str(path.parent / ".spill"),
         "memory_limit": os.environ.get("CLOUDBOUND_MEMORY") or "75%",
+        # Only a checkpoint frees the blocks of replaced tables: without some the file doubles.
+        "checkpoint_threshold": "100KB",
     }
     try:
         con = duckdb.connect(str(path), config=config)
@@ -106,23 +109,32 @@ def scratch(**frames: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory session in which ref, fact and ops are the file's, journey and metric empty.
+def beside(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """The session sees ref, fact and ops of its file, and journey and metric in memory, empty;
+    the name is the one that the file's own tables go by meanwhile.
 
     For running the rules once more under another definition, without touching the file.
     """
-    with scratch() as con:
-        con.execute(f"attach {_literal(str(path))} as original (read_only)")
+    row = one(con, "select current_database()")
+    assert row is not None
+    original = row[0]
+    con.execute("attach ':memory:' as aside (read_write)")
+    con.execute("use aside")
+    try:
         for schema in SCHEMAS:
             con.execute(f"create schema {schema}")
         tables = con.execute(
             "select schema_name, table_name from duckdb_tables() "
-            "where database_name = 'original' and schema_name in ('ref', 'fact', 'ops')"
+            "where database_name = ? and schema_name in ('ref', 'fact', 'ops')",
+            [original],
         ).fetchall()
         for schema, name in tables:
-            con.execute(f"create view {schema}.{name} as from original.{schema}.{name}")
+            con.execute(f"create view {schema}.{name} as from {original}.{schema}.{name}")
         install_macros(con, over_tables=False)
-        yield con
+        yield original
+    finally:
+        con.execute(f"use {original}")
+        con.execute("detach aside")
 
 
 def frame(con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) -> pl.DataFrame:

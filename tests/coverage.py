@@ -184,7 +184,7 @@ def judge(worlds: int, teams: int, seed: int) -> list[Verdict]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "build.duckdb"
         fill(path, worlds, teams, seed, rules)
-        with rerun.under(path, rules, "metric.conversion") as con:
+        with warehouse.build(path) as con, rerun.under(con, rules, "metric.conversion"):
             verdicts = []
             for name, (population, share, low, high) in ESTIMATORS.items():
                 columns = f"{share} as share, {low} as low, {high} as high"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import accounts, night, prints, settings, sql_assets
+from pipelines import accounts, night, prints, settings, sql_assets, warehouse
 from pipelines.night import Night
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -35,22 +35,23 @@ def run(
 ) -> Night:
     """One night over data/landing, published to data/cloudbound.duckdb."""
     work = night.prepare(places(data, reference, engine), as_of, known_at)
-    night.take_stock(work, now)
-    night.write_reference(work)
-    night.build_request_days(work)
-    night.build_charge_days(work)
-    night.write_subscriptions(work)
-    night.write_directory(work)
-    night.set_clock(work)
-    assets = sql_assets.load_all()
-    for asset in (a for a in assets if a.schema != "ops"):
-        night.run_sql(work, asset)
-    accounts.account_for(work)
-    night.write_other_definitions(work)
-    prints.record_print(work, run_id, now)
-    for asset in (a for a in assets if a.schema == "ops"):
-        night.run_sql(work, asset)
-    prints.publish(work, run_id, now, now)
+    with warehouse.build(work.settings.build):
+        night.take_stock(work, now)
+        night.write_reference(work)
+        night.build_request_days(work)
+        night.build_charge_days(work)
+        night.write_subscriptions(work)
+        night.write_directory(work)
+        night.set_clock(work)
+        assets = sql_assets.load_all()
+        for asset in (a for a in assets if a.schema != "ops"):
+            night.run_sql(work, asset)
+        accounts.account_for(work)
+        night.write_other_definitions(work)
+        prints.record_print(work, run_id, now)
+        for asset in (a for a in assets if a.schema == "ops"):
+            night.run_sql(work, asset)
+        prints.publish(work, run_id, now, now)
     return work
 
 

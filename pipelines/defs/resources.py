@@ -1,4 +1,5 @@
-"""What an asset is handed: the night it works for, and the lock that it works under.
+"""What an asset is handed: the night it works for, and what it works under: the lock, and the open
+build file.
 
 Belongs here: Dagster resources. Does not belong here: any step of the night (night.py).
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines import night, settings
+from pipelines import night, settings, warehouse
 from pipelines.errors import UsageError
 from pipelines.night import Night
 
@@ -25,8 +26,9 @@ class NightResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["NightResource"]:
+        places = settings.from_environment()
         assert context.run is not None
-        with only_one(settings.from_environment().lock, f"run {context.run.run_id}"):
+        with only_one(places.lock, f"run {context.run.run_id}"), warehouse.build(places.build):
             yield self
 
     def night(self, progress: night.Progress = night.silent) -> Night:

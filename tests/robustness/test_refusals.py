@@ -91,11 +91,11 @@ def test_a_corrupt_reference_file_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB of its own; only root may mount one."""
+    """A file system of 96 MB of its own; only root may mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)],
+        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(disk)],
         capture_output=True,
         text=True,
     )
