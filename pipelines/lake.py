@@ -270,11 +270,10 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
                 credited = dated.filter(is_unallocated_credit())["day"].unique()
                 credit_days |= {str(day) for day in credited}
             dated = dated.drop("whole_billed", "whole_effective", strict=False)
-            for day, rows in dated.group_by("day").len().iter_rows():
-                days[str(day)] += rows
-            staging.add(dated)
+            for day, rows in staging.add(dated).items():
+                days[day] += rows
             ids = pl.concat([ids, _identities(form.family, good)]).unique()
-            newest_on = max(newest_on, _newest_on(form.family, good, context.zone))
+            newest_on = max(newest_on, _newest_on(form.family, dated, context.zone))
     except UnreadableFile as error:
         staging.remove()
         read = replace(entry, rows_read=rows_read, money=_totals(money))
@@ -330,41 +329,41 @@ class _Staging:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.held: list[pl.DataFrame] = []
+        self.held: dict[str, list[pl.DataFrame]] = defaultdict(list)
         self.bytes = self.spills = 0
         self.remove()
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def add(self, dated: pl.DataFrame) -> None:
-        self.held.append(dated)
+    def add(self, dated: pl.DataFrame) -> dict[str, int]:
+        """Take rows with the column day; the number of them by day."""
+        # While they are few and fresh: to part all rows of a file at once costs four times as much.
+        parts = dated.partition_by("day", as_dict=True, include_key=False)
+        added = {str(day): part for (day,), part in parts.items()}
+        for day, part in added.items():
+            self.held[day].append(part)
         self.bytes += int(dated.estimated_size())
         if self.bytes > HELD_BYTES:
-            for day, part in self._by_day().items():
+            for day in list(self.held):
                 (self.folder / day).mkdir(parents=True, exist_ok=True)
-                part.write_parquet(self.folder / day / f"{self.spills:06d}.parquet")
-            self.spills += 1
+                self._last_of(day).write_parquet(self.folder / day / f"{self.spills:06d}.parquet")
+            self.spills, self.bytes = self.spills + 1, 0
+        return {day: part.height for day, part in added.items()}
 
-    def _by_day(self) -> dict[str, pl.DataFrame]:
-        """What is held, sorted, and then held no more."""
-        if not self.held:
-            return {}
-        rows = pl.concat(self.held)
-        self.held, self.bytes = [], 0
-        parts = rows.partition_by("day", as_dict=True, include_key=False)
-        return {str(day): _in_order(part) for (day,), part in parts.items()}
+    def _last_of(self, day: str) -> pl.DataFrame:
+        """What is held of a day, sorted, and then held no more."""
+        return _in_order(pl.concat(self.held.pop(day)))
 
     def write_days(self, entry: Entry, context: Context) -> None:
         """One Parquet a day; a day of more than HELD_ROWS is sorted in pieces."""
-        last = self._by_day()
         spilled = {p.name for p in self.folder.iterdir()} if self.folder.is_dir() else set()
 
         def write(day: str) -> None:
             target = entry.path(context.lake, day)
             waiting = sorted((self.folder / day).glob("*.parquet")) if day in spilled else []
             pieces = [pl.scan_parquet(p, glob=False) for p in waiting]
-            pieces += [last[day].lazy()] if day in last else []
+            pieces += [self._last_of(day).lazy()] if day in self.held else []
             whole = pl.concat(pieces)
             if len(pieces) == 1:
                 _write(whole.collect(), target)
@@ -374,7 +373,7 @@ class _Staging:
                 _stream(whole, target)
 
         with ThreadPoolExecutor(max_workers=2) as pool:
-            list(pool.map(write, sorted(last.keys() | spilled)))
+            list(pool.map(write, sorted(self.held.keys() | spilled)))
 
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
@@ -454,15 +453,17 @@ def identities(entries: Iterable[Entry], lake: Path) -> pl.DataFrame:
     return pl.concat(frames).unique().sort(pl.all())
 
 
-def _newest_on(family: str, good: pl.DataFrame, zone: str) -> str:
+def _newest_on(family: str, dated: pl.DataFrame, zone: str) -> str:
     """Newest business day on which a row begins, '' when there is none.
 
     A prepaid charge reaches into the future, but only its first day was observed.
     """
-    if family not in DATED or good.height == 0:
+    if family not in DATED or dated.height == 0:
         return ""
-    days = good.select(on_business_day(pl.col(DATED[family]), zone).max().cast(pl.String))
-    return str(days.item())
+    day = pl.col("day")
+    if family == "charges":
+        day = on_business_day(pl.col(DATED[family]).unique(), zone)
+    return str(dated.select(day.max()).item())
 
 
 _STATEMENT = ["account", "billing_period", "currency"]

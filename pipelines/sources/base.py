@@ -74,15 +74,16 @@ class Format:
     read: Callable[[Path, Options], Iterator[Chunk]]
 
 
-def cleaned(text: pl.Expr) -> pl.Expr:
-    """Text without surrounding blanks, null for every spelling of null."""
-    stripped = text.cast(pl.String).str.strip_chars()
-    return pl.when(~stripped.is_in(NULLS)).then(stripped)
+def cleaned(frame: pl.DataFrame) -> pl.DataFrame:
+    """All columns as text without surrounding blanks, null for every spelling of null."""
+    # Two steps, since one expression would strip twice.
+    stripped = frame.select(pl.all().cast(pl.String).str.strip_chars())
+    return stripped.select(pl.when(~pl.all().is_in(NULLS)).then(pl.all()))
 
 
 def clean(text: pl.Series) -> pl.Series:
-    """cleaned, of one column at once."""
-    return text.to_frame("text").select(cleaned(pl.col("text")).alias(text.name)).to_series()
+    """cleaned, of one column."""
+    return cleaned(text.to_frame("text")).to_series().alias(text.name)
 
 
 def to_amount(column: pl.Series) -> pl.Series:
@@ -299,9 +300,7 @@ def canonical(raw: pl.DataFrame, mapping: Mapping, timezone: str) -> pl.DataFram
     """
     texts = {r for kind, *names in mapping.values() if kind == "text" for r in names}
     # All text is cleaned at once, by all cores; the other kinds are cleaned as they are parsed.
-    plain = raw.select(
-        cleaned(pl.col(name)) for name in raw.columns if name in texts and name != "line"
-    )
+    plain = cleaned(raw.select(n for n in raw.columns if n in texts and n != "line"))
     columns = [raw["line"]]
     for name, (kind, *raw_names) in mapping.items():
         present = [(plain if kind == "text" else raw)[r] for r in raw_names if r in raw.columns]

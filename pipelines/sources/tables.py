@@ -17,6 +17,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -176,21 +177,31 @@ def pieces(
     if not head:
         raise UnreadableFile("the file is empty or its gzip is damaged")
     kind = kind_of(path, head)
+    if kind == "parquet":
+        found = _parquet(path, wanted)
+    elif kind == "csv":
+        found = _csv(path, wanted)
+    elif kind == "jsonl":
+        found = _jsonl(path, wanted, rows_in, is_exact)
+    else:
+        found = _json(path, wanted, rows_in)
     try:
-        if kind == "parquet":
-            yield from _parquet(path, wanted)
-        elif kind == "csv":
-            yield from _csv(path, wanted)
-        elif kind == "jsonl":
-            yield from _jsonl(path, wanted, rows_in, is_exact)
-        else:
-            yield from _json(path, wanted, rows_in)
+        yield from _ahead(found)
     except _DAMAGE as error:
         raise UnreadableFile(f"the file is damaged ({_short(error)})") from None
     except UnicodeDecodeError:
         raise UnreadableFile("the text is not UTF-8") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise UnreadableFile(f"the file can't be read ({_short(error)})") from None
+
+
+def _ahead(found: Iterator[Piece]) -> Iterator[Piece]:
+    """The same pieces; the next one is read while the last is judged, which takes as long."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, found, None)
+        while piece := coming.result():
+            coming = pool.submit(next, found, None)
+            yield piece
 
 
 def _nothing_wanted(wanted: Sequence[str]) -> UnreadableFile:
@@ -326,7 +337,7 @@ def _json_rows(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> p
 
 def _has_half_characters(text: bytes) -> bool:
     """Whether JSON text may hold halves of characters, which polars reads as a zero byte."""
-    return b"\\u" in text and (b"\\ud" in text or b"\\uD" in text)
+    return b"\\" in text and b"\\u" in text and (b"\\ud" in text or b"\\uD" in text)
 
 
 def _parsed(numbered: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Any, str]]:
