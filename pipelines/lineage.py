@@ -1,7 +1,7 @@
 """Where each column of a query takes its values from: column lineage, from DuckDB's parse tree.
 
 Belongs here: walking the tree. Does not belong here: which tables a file reads
-(sql_assets.dependencies), Dagster (defs/).
+(sql_assets.parse), Dagster (defs/).
 
 A column's sources are the columns that its expression is computed from, windows and scalar
 subqueries included. What only chooses rows (joins, filters, grouping) is no source. A table macro
@@ -39,7 +39,7 @@ Relations = Mapping[str, Relation]
 
 
 def columns(
-    tree: dict[str, Any], wanted: Iterable[str], documented: Mapping[str, Iterable[str]]
+    tree: Mapping[str, Any], wanted: Iterable[str], documented: Mapping[str, Iterable[str]]
 ) -> dict[str, Sources]:
     """Sources of the wanted output columns, those without a source left out.
 

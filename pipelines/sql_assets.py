@@ -58,6 +58,7 @@ class SqlAsset:
     query: str
     parameters: frozenset[str]
     depends_on: tuple[str, ...]
+    tree: Mapping[str, Any] = field(repr=False, compare=False)  # DuckDB's, of the query
 
     @property
     def name(self) -> str:
@@ -100,9 +101,9 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
     if not columns:
         raise UsageError(f"{path}: the header documents no column.")
     schema, table = path.parent.name, path.stem
-    read = dependencies(query, f"{schema}.{table}", path, con)
-    for check in checks:
-        read |= dependencies(f"select {check.condition}", f"{schema}.{table}", path, con)
+    tree = _tree(query, path, con)
+    conditions = (_tree(f"select {check.condition}", path, con) for check in checks)
+    read = set(_reads([tree, *conditions])) - {f"{schema}.{table}"}
     return SqlAsset(
         path=path,
         schema=schema,
@@ -114,6 +115,7 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
         query=query,
         parameters=_bound(" ".join([query, *(c.condition for c in checks)])),
         depends_on=tuple(sorted(read)),
+        tree=tree,
     )
 
 
@@ -135,15 +137,6 @@ def _split(path: Path) -> tuple[list[tuple[str, str, str]], str]:
     raise UsageError(f"{path} has a header but no query.")
 
 
-def dependencies(query: str, own: str, path: Path, con: duckdb.DuckDBPyConnection) -> set[str]:
-    """schema.table of everything a query reads, from its parse tree.
-
-    A table macro's source ('journey.strata') is a string there: strings that name a table of
-    our schemas count as reads.
-    """
-    return set(_reads(_tree(query, path, con))) - {own}
-
-
 def _tree(query: str, path: Path, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """DuckDB's parse tree. Raises UsageError naming the file when the query doesn't parse."""
     row = warehouse.one(con, "select json_serialize_sql(?::varchar)", [query])
@@ -158,11 +151,15 @@ def column_sources(
     asset: SqlAsset, documented: Mapping[str, Iterable[str]]
 ) -> dict[str, lineage.Sources]:
     """Column -> (table, column) that it is computed from; see lineage.py for what is left out."""
-    with warehouse.scratch() as con:
-        return lineage.columns(_tree(asset.query, asset.path, con), asset.columns, documented)
+    return lineage.columns(asset.tree, asset.columns, documented)
 
 
 def _reads(node: Any) -> Iterator[str]:
+    """schema.table of everything that a parse tree reads.
+
+    A table macro's source ('journey.strata') is a string there: strings that name a table of
+    our schemas count as reads.
+    """
     if isinstance(node, list):
         for item in node:
             yield from _reads(item)

@@ -5,6 +5,7 @@ Belongs here: the factory. Does not belong here: the grammar of the files (sql_a
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 
 import dagster as dg
 
@@ -31,11 +32,15 @@ FRESHNESS = {
 }
 
 
-def _column_lineage(asset: SqlAsset) -> dict[str, dg.TableColumnLineage]:
-    documented = {a.name: tuple(a.columns) for a in sql_assets.load_all()} | {
+@cache
+def _documented() -> dict[str, tuple[str, ...]]:
+    return {a.name: tuple(a.columns) for a in sql_assets.load_all()} | {
         t.name: tuple(t.columns) for t in tables.ALL.values()
     }
-    found = sql_assets.column_sources(asset, documented)
+
+
+def _column_lineage(asset: SqlAsset) -> dict[str, dg.TableColumnLineage]:
+    found = sql_assets.column_sources(asset, _documented())
     deps = {
         column: [dg.TableColumnDep(table.split("."), name) for table, name in sorted(sources)]
         for column, sources in found.items()

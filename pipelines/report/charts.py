@@ -64,12 +64,16 @@ def funnel(rows: pl.DataFrame, say: Say) -> Any:
             "{}{}", _count(pl.col("teams")), _percent_of_before(pl.col("share_of_before"))
         ),
     ).with_columns(tip=pl.format("{} · {}", "step", "said"))
-    base = alt.Chart(shown).encode(y=alt.Y("step:N", sort=order, title=None), description="tip:N")
+    base = alt.Chart(shown).encode(
+        y=alt.Y("step:N", sort=order, title=None), description=alt.Description("tip:N")
+    )
     wide = alt.Scale(domain=[0, 1.4 * max([1, *shown["teams"]])])
     bar = base.mark_bar(color=BLUE).encode(
         x=alt.X("teams:Q", title=say("teams"), axis=_FEW, scale=wide)
     )
-    said = base.mark_text(align="left", dx=5, color=INK).encode(x="teams:Q", text="said:N")
+    said = base.mark_text(align="left", dx=5, color=INK).encode(
+        x=alt.X("teams:Q"), text=alt.Text("said:N")
+    )
     return _finish(alt.layer(bar, said), height=_ROW * rows.height)
 
 
@@ -112,7 +116,7 @@ def curve(rows: pl.DataFrame, say: Say) -> Any:
         .encode(
             x=alt.X("days:Q", title=f"{say('days')} · {say('at_risk_below')}", axis=None,
                     scale=alt.Scale(domain=[0, end], nice=False)),
-            text="said:N",
+            text=alt.Text("said:N"),
         )
         .properties(width=WIDTH - 50, height=18, title=alt.Title(
             f"{say('days')} · {say('at_risk_below')}", anchor="middle", color=DIM,
@@ -139,7 +143,7 @@ def incidence(rows: pl.DataFrame, say: Say) -> Any:
     )
     y = alt.Y("share:Q", title=say("share"), axis=_PERCENT)
     band = base.mark_area(opacity=0.2, interpolate="step-after").encode(
-        y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q"
+        y=alt.Y("ci_low:Q", title=""), y2=alt.Y2("ci_high:Q")
     )
     line = base.mark_line(interpolate="step-after", strokeWidth=1.6).encode(
         y=y,
@@ -147,7 +151,7 @@ def incidence(rows: pl.DataFrame, say: Say) -> Any:
             "cause:N", scale=alt.Scale(domain=[say(c) for c in causes]), legend=None
         ),
     )
-    return _finish(alt.layer(band, line, _hover(tips, x)), height=248)
+    return _finish(alt.layer(band, line, _hover(tips, x)), height=190)
 
 
 def curves(rows: pl.DataFrame, say: Say) -> Any:
@@ -181,14 +185,16 @@ def naive(rows: pl.DataFrame, say: Say) -> Any:
         name=_named("name", "denominator", say),
         said=pl.format("{}%", (pl.col("share") * 100).round(1)),
     ).with_columns(tip=pl.format("{} · {}", "name", "said"))  # fmt: skip
-    base = alt.Chart(shown).encode(description="tip:N")
+    base = alt.Chart(shown).encode(description=alt.Description("tip:N"))
     y = alt.Y("name:N", title=None, sort=alt.EncodingSortField("share", order="descending"))
     wide = alt.Scale(domain=[0, 1.15 * max([0.01, *shown["share"]])])
     x = alt.X("share:Q", title=say("share"), axis=_PERCENT, scale=wide)
     bar = base.mark_bar(color=ORANGE, height=14).encode(x=x, y=y)
-    said = base.mark_text(align="left", dx=4, color=INK).encode(x=x, y=y, text="said:N")
+    said = base.mark_text(align="left", dx=4, color=INK).encode(x=x, y=y, text=alt.Text("said:N"))
     rule = (
-        alt.Chart(shown).mark_rule(color=BLUE, size=2, aria=False).encode(x="max(headline_share):Q")
+        alt.Chart(shown)
+        .mark_rule(color=BLUE, size=2, aria=False)
+        .encode(x=alt.X("max(headline_share):Q"))
     )
     return _finish(alt.layer(bar, said, rule), height=_ROW * shown.height)
 
@@ -220,7 +226,7 @@ def renewals(rows: pl.DataFrame, say: Say) -> Any:
         ),
     )
     base = alt.Chart(shown).encode(
-        description="tip:N",
+        description=alt.Description("tip:N"),
         x=alt.X("cycle_number:O", title=say("cycle_number"), axis=alt.Axis(labelAngle=0)),
         color=_colour("plan", plans, [BLUE, AMBER, GREEN, PURPLE, SKY]),
     )
@@ -272,17 +278,17 @@ def economics(rows: pl.DataFrame, say: Say) -> Any:
         p_star_high=pl.min_horizontal("p_star_high", pl.lit(1.0)),
         p_star_low=pl.min_horizontal("p_star_low", pl.lit(1.0)),
     )
-    base = alt.Chart(shown).encode(description="tip:N")
+    base = alt.Chart(shown).encode(description=alt.Description("tip:N"))
     y = alt.Y("group:N", title=None, sort=shown["group"].to_list())
     needed = base.mark_bar(color=AMBER, height=12, opacity=0.75).encode(
         x=alt.X("p_star_low:Q", title=say("needed_or_there"), axis=_PERCENT),
-        x2="p_star_high:Q",
+        x2=alt.X2("p_star_high:Q"),
         y=y,
     )
     there = base.mark_rule(color=INK).encode(
-        x="conversion_ci_low:Q", x2="conversion_ci_high:Q", y=y
+        x=alt.X("conversion_ci_low:Q"), x2=alt.X2("conversion_ci_high:Q"), y=y
     )
-    dots = base.mark_point(color=INK, filled=True, size=50).encode(x="conversion:Q", y=y)
+    dots = base.mark_point(color=INK, filled=True, size=50).encode(x=alt.X("conversion:Q"), y=y)
     return _finish(alt.layer(needed, there, dots), height=_ROW * shown.height)
 
 
@@ -301,7 +307,7 @@ def trap(rows: pl.DataFrame, say: Say) -> Any:
     x = alt.X("week_on:T", title=say("week_on"), axis=_MONTHS)
     y = alt.Y("trap_index:Q", title=say("trap_index"))
     band = base.mark_area(opacity=0.2, color=BLUE).encode(
-        x=x, y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q"
+        x=x, y=alt.Y("ci_low:Q", title=""), y2=alt.Y2("ci_high:Q")
     )
     line = base.mark_line(color=BLUE).encode(x=x, y=y)
     zero = base.mark_rule(color=INK, strokeDash=[4, 3], aria=False).encode(y=alt.datum(0))
@@ -416,7 +422,7 @@ def _hover(tips: pl.DataFrame, x: Any) -> Any:
     name = str(x.shorthand).partition(":")[0]
     wide = WIDTH / max(tips.height, 1)
     rule = alt.Chart(tips.select(name, "tip")).mark_rule(opacity=0, strokeWidth=wide)
-    return rule.encode(x=x, description="tip:N")
+    return rule.encode(x=x, description=alt.Description("tip:N"))
 
 
 def _by_definition(rows: pl.DataFrame, at: str, say: Say, *, height: int) -> Any:
@@ -438,10 +444,10 @@ def _by_definition(rows: pl.DataFrame, at: str, say: Say, *, height: int) -> Any
         color=alt.Color(
             "definition:N", title=None, legend=legend, scale=alt.Scale(domain=named, range=colours)
         ),
-        description="tip:N",
+        description=alt.Description("tip:N"),
     )
     y = alt.Y("share:Q", title=say("share"), axis=_PERCENT, scale=alt.Scale(zero=True))
-    bar = base.mark_rule(opacity=0.45).encode(y=alt.Y("ci_low:Q", title=""), y2="ci_high:Q")
+    bar = base.mark_rule(opacity=0.45).encode(y=alt.Y("ci_low:Q", title=""), y2=alt.Y2("ci_high:Q"))
     line = base.mark_line(strokeWidth=1.6).encode(
         y=y, strokeDash=alt.StrokeDash("definition:N", scale=scale, legend=legend, title=None)
     )
@@ -457,7 +463,7 @@ def _step(base: Any, x: Any, say: Say) -> tuple[Any, Any]:
     band = base.mark_area(opacity=0.2, color=BLUE, interpolate="step-after")
     line = base.mark_line(color=BLUE, interpolate="step-after", strokeWidth=1.6)
     low = alt.Y("ci_low:Q", title=say("share"))
-    return band.encode(x=x, y=low, y2="ci_high:Q"), line.encode(x=x, y=y)
+    return band.encode(x=x, y=low, y2=alt.Y2("ci_high:Q")), line.encode(x=x, y=y)
 
 
 def _forest(
@@ -499,14 +505,23 @@ def _forest(
     base = alt.Chart(shown)
     x = alt.X("ci_low:Q", title=say(value), axis=axis, scale=scale)
     y = alt.Y("label:N", title=None, sort=shown["label"].to_list())
-    layers = [base.mark_rule(color=BLUE).encode(x=x, x2="ci_high:Q", y=y, description="tip:N")]
+    layers = [
+        base.mark_rule(color=BLUE).encode(
+            x=x, x2=alt.X2("ci_high:Q"), y=y, description=alt.Description("tip:N")
+        )
+    ]
     if reference or at is not None:
         rule = base.mark_rule(color=DIM, strokeDash=[4, 3], aria=False)
         layers.insert(0, rule.encode(x=alt.X("max(reference):Q", title=say(value), scale=scale)))
     dot = base.mark_point(color=BLUE, size=55, opacity=1, strokeWidth=1.5)
     fill = alt.condition("datum.is_firm", alt.value(BLUE), alt.value(PAPER))
     layers.append(
-        dot.encode(x=alt.X("middle:Q", scale=scale, title=""), y=y, fill=fill, description="tip:N")
+        dot.encode(
+            x=alt.X("middle:Q", scale=scale, title=""),
+            y=y,
+            fill=fill,
+            description=alt.Description("tip:N"),
+        )
     )
     return _finish(alt.layer(*layers), height=_ROW * max(shown.height, 1))
 
@@ -547,18 +562,18 @@ def _stacked(
         ),
     )
     base = alt.Chart(shown).encode(
-        y=alt.Y(f"{group}:N", title=None, sort=None), description="tip:N"
+        y=alt.Y(f"{group}:N", title=None, sort=None), description=alt.Description("tip:N")
     )
     if not is_share:
         base = base.encode(y=alt.Y(f"{group}:N", title=say(group), sort=None))
     bar = base.mark_bar(stroke=PAPER, height=18).encode(
         x=alt.X("size:Q", title=say(value), axis=_PERCENT if is_share else _FEW),
         color=_colour("part", [say(p) for p in parts], [colours[p] for p in parts]),
-        order="rank:Q",
+        order=alt.Order("rank:Q"),
     )
     said = base.mark_text(fontSize=11).encode(
         x=alt.X("middle:Q", title=""),
-        text="said:N",
+        text=alt.Text("said:N"),
         color=alt.Color(
             "part:N",
             scale=alt.Scale(domain=[say(p) for p in parts], range=[_ON[colours[p]] for p in parts]),

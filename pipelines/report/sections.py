@@ -196,7 +196,7 @@ order by limit_name = 'any', limit_name""",
                 """select kind, exposure, teams_with, teams_without, odds_ratio, ci_low, ci_high, p_adjusted, label
 from metric.model_mix_retention
 qualify odds_ratio is not null or row_number() over (partition by kind order by teams_with desc) <= 3
-order by kind, teams_with desc, exposure""",
+order by kind = 'breadth', kind, teams_with desc, exposure""",
                 n=(pl.col("teams_with") + pl.col("teams_without")).max(),
                 chart=charts.model_mix,
             ),
