@@ -4,9 +4,9 @@
 
 The simulator writes DAYS days; the last NIGHTS of them are held back and delivered one a night. A
 night is `cloudbound nightly` in a process of its own, as cron starts it. Printed for each: wall
-time, peak memory of the process, size of the published file and of the build file, and whether
-the number moved. Memory that grows with the nights, or files that grow faster than their days,
-would show here.
+and processor time, peak memory of the process, size of the published file, of the build file and
+of Dagster's history, and the share. Memory that grows with the nights, or files that grow faster
+than their days, would show here.
 """
 
 import argparse
@@ -31,6 +31,7 @@ class Measured:
     """What one command took."""
 
     seconds: float
+    processor_seconds: float
     peak_mb: float
     out: str
 
@@ -50,7 +51,8 @@ def run(data: Path, *command: str) -> Measured:
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         sys.exit(f"{' '.join(command)} failed")
-    return Measured(time.monotonic() - start, usage.ru_maxrss / 1024, out)
+    seconds = time.monotonic() - start
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, out)
 
 
 def hold_back(landing: Path, nights: int) -> list[list[tuple[Path, str]]]:
@@ -93,7 +95,9 @@ def deliver(landing: Path, files: list[tuple[Path, str]]) -> None:
 
 
 def size_mb(path: Path) -> float:
-    return path.stat().st_size / 1e6
+    """Of a file, or of all files below a folder."""
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    return sum(p.stat().st_size for p in files) / 1e6
 
 
 def main() -> None:
@@ -113,7 +117,7 @@ def main() -> None:
     )  # fmt: skip
     print(f"simulated in {made.seconds:.0f} s: {made.out.strip()}")
     nights = hold_back(landing, given.nights)
-    print("night       seconds  peak MB  published MB  build MB  share")
+    print("night       seconds  processor s  peak MB  published MB  build MB  history MB  share")
     for number, files in enumerate([[], *nights]):
         deliver(landing, files)
         took = run(data, "nightly")
@@ -121,8 +125,9 @@ def main() -> None:
         share = "n/a" if answer["share"] is None else f"{answer['share']:.4f}"
         name = "backfill" if number == 0 else f"night {number}"
         print(
-            f"{name:<10} {took.seconds:>8.1f} {took.peak_mb:>8.0f} "
-            f"{size_mb(data / 'cloudbound.duckdb'):>13.1f} {size_mb(data / 'build.duckdb'):>9.1f}  {share}",
+            f"{name:<10} {took.seconds:>8.1f} {took.processor_seconds:>12.1f} {took.peak_mb:>8.0f} "
+            f"{size_mb(data / 'cloudbound.duckdb'):>13.1f} {size_mb(data / 'build.duckdb'):>9.1f} "
+            f"{size_mb(data / 'dagster'):>11.1f}  {share}",
             flush=True,
         )
     print(f"peak of all: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:.0f} MB")

@@ -23,6 +23,7 @@ from typing import Any
 from pipelines.settings import CHECKOUT
 
 NO_CODE = "Error loading repository location"  # of the daemon's and the webserver's log
+LISTENS, LOOPBACK = "0A", "0100007F"  # as /proc/net/tcp writes them
 POSTGRES_STORAGE = "storage:\n  postgres:\n    postgres_url: {env: CLOUDBOUND_POSTGRES_URL}\n"
 
 
@@ -108,6 +109,30 @@ class Deployment:
             found = json.loads(answer.read())
         assert "errors" not in found, found
         return found["data"]
+
+    def listens_on(self) -> set[str]:
+        """The addresses on which the servers and whatever they started take connections (Linux)."""
+        parents = {
+            int(path.name): int(path.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            for path in Path("/proc").glob("[0-9]*")
+            if path.joinpath("stat").is_file()
+        }
+        family = {process.pid for process in self.running}
+        while more := {pid for pid, parent in parents.items() if parent in family} - family:
+            family |= more
+        held = {
+            os.readlink(handle)
+            for pid in family
+            for handle in Path(f"/proc/{pid}/fd").iterdir()
+            if handle.is_symlink()
+        }
+        found = set()
+        for table in ("tcp", "tcp6"):
+            for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+                _, local, _, state, *rest = row.split()
+                if state == LISTENS and f"socket:[{rest[5]}]" in held:
+                    found.add(local.partition(":")[0])
+        return found
 
     def _answers(self) -> bool:
         try:

@@ -15,7 +15,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines import contracts, forgetting, lake, landing, night, retention
+from pipelines import contracts, definitions, forgetting, lake, landing, night, retention
 from pipelines.errors import UsageError
 from pipelines.settings import CHECKOUT
 from tests import driver
@@ -126,7 +126,9 @@ def test_the_command_forgets_a_member_and_publishes(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "published").iterdir()] == ["000002"]
 
 
-def test_a_night_after_expiry_prints_the_same(tmp_path: Path) -> None:
+def test_a_night_after_expiry_prints_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even when a new link changes what every day would be made from."""
     small.first(tmp_path / "landing")
     driver.run(tmp_path)
@@ -135,7 +137,9 @@ def test_a_night_after_expiry_prints_the_same(tmp_path: Path) -> None:
     places = driver.places(tmp_path)
     [(as_of,)] = driver.query(tmp_path, "select as_of from ops.clock")
     assert isinstance(as_of, date)
-    assert retention.expire(places, as_of, keep_days=4000, now=driver.NOW).files == ()
+    monkeypatch.setenv("CLOUDBOUND_DATA", str(tmp_path))
+    assert definitions.defs().resolve_job_def("expire_raw").execute_in_process().success
+    assert (tmp_path / "landing" / "gateway" / "requests.jsonl").exists()
     gone = retention.expire(places, as_of + timedelta(days=30), keep_days=1, now=driver.NOW)
     assert "gateway/requests.jsonl" in gone.files
     assert not (tmp_path / "landing" / "gateway" / "requests.jsonl").exists()

@@ -5,6 +5,8 @@ for minutes of the clock rather than for the machine, so the suite has its begin
 it, on SQLite and on PostgreSQL, runs with
 
     CLOUDBOUND_TEST_ALL_NIGHTS=1 python -m pytest -n 0 tests/robustness/test_nights.py
+
+Last run (24 November 2026, a loaded machine of 2 cores): both passed, 6 and 12 minutes.
 """
 
 import json
@@ -131,6 +133,7 @@ def test_nights_of_a_real_daemon(house: Deployment, tmp_path: Path) -> None:
     assert first["status"] == "SUCCESS"
     assert first["tags"]["dagster/schedule_name"] == "nightly"
     schedule(house, is_on=False)
+    assert house.listens_on() == {deployment.LOOPBACK}
     known = quiet(house)
     old = small.version(published)
 

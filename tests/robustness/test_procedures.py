@@ -4,14 +4,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from pipelines import warehouse
+from pipelines import headline, warehouse
 from pipelines.settings import CHECKOUT
 from tests import driver
-from tests.robustness import small
+from tests.robustness import deployment, small
 
 GUIDE = (CHECKOUT / "docs" / "operations.md").read_text("utf-8")
 HISTORY = "select run_id from ops.runs order by run_id"
@@ -54,9 +56,43 @@ def test_back_up_and_restore(data: Path, tmp_path: Path) -> None:
     assert not (there / "lake").exists()
     before = small.version(data / "cloudbound.duckdb")
     assert small.version(there / "cloudbound.duckdb") == before
-    driver.run(there, run_id="restored")
+    cron(there, tmp_path)
     assert small.version(there / "cloudbound.duckdb") == before
-    assert driver.query(there, HISTORY) == [("first",), ("restored",)]
+    runs = driver.query(there, HISTORY)
+    assert len(runs) == 2 and ("first",) in runs
+
+
+def cron(data: Path, room: Path) -> None:
+    """The two lines of cron, as the guide has them, on a print that is months old."""
+    opt, env = room / "opt", room / "cloudbound.env"
+    deployment.home(opt)
+    (opt / ".venv").mkdir()
+    (opt / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    example = (CHECKOUT / ".env.example").read_text("utf-8")
+    checkout = "/absolute/path/of/this/checkout"
+    env.write_text(example.replace(f"{checkout}/data", str(data)).replace(checkout, str(opt)))
+    [lines] = blocks("cron", "Install as a service")
+    lines = lines.replace("/opt/cloudbound", str(opt)).replace("/etc/cloudbound.env", str(env))
+    zone, *jobs = lines.splitlines()
+    assert zone == "CRON_TZ=Asia/Shanghai"
+    nightly, overdue = (line.split(maxsplit=6)[6] for line in jobs)
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(room)}
+    ended = [
+        subprocess.run(["sh", "-c", line], cwd="/", env=bare, capture_output=True, text=True)
+        for line in (overdue, nightly, overdue)
+    ]
+    assert [done.returncode for done in ended] == [1, 0, 0], ended
+    assert "more than 36 hours" in ended[0].stderr
+
+
+def test_the_lines_for_postgresql_are_those_that_are_tested() -> None:
+    assert textwrap.indent(deployment.POSTGRES_STORAGE, "    ") in GUIDE
+
+
+def test_a_print_of_more_than_36_hours_is_stale(data: Path) -> None:
+    answer = headline.read(driver.places(data), None, None)
+    assert answer["published_at"] == driver.NOW and answer["stale"] is True
+    assert "STALE" in headline.text(answer)
 
 
 def test_a_damaged_build_file_is_replaced_by_the_published_one(data: Path, tmp_path: Path) -> None:
@@ -91,10 +127,14 @@ def test_a_build_file_written_anew_is_smaller_and_the_same(data: Path, tmp_path:
     assert "warehouse.compact(" in script
     build = tmp_path / "build.duckdb"
     shutil.copy(data / "build.duckdb", build)
-    size = build.stat().st_size
+    with warehouse.build(build) as con:
+        con.execute("create table replaced as from range(1_000_000)")
+        con.execute("checkpoint")
+        con.execute("drop table replaced")
     query = "select count(*), bit_xor(hash(t)) from fact.member_days as t"
     with warehouse.build(build) as con:
         before = warehouse.one(con, query)
+    size = build.stat().st_size
     warehouse.compact(build)
     assert build.stat().st_size < size
     with warehouse.build(build) as con:
@@ -126,11 +166,3 @@ def test_the_servers_of_the_guide_listen_on_this_machine_only() -> None:
         assert "-h 127.0.0.1" in command
     for document in (CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"):
         assert "0.0.0.0" not in document.read_text("utf-8")
-
-
-def test_every_line_of_cron_is_a_command_that_exists() -> None:
-    from pipelines.cli import cli
-
-    [lines] = blocks("cron", "Install as a service")
-    assert set(re.findall(r"bin/cloudbound (\w+)", lines)) == {"nightly", "overdue"}
-    assert {"nightly", "overdue", "forget"} <= set(cli.commands)
