@@ -105,11 +105,16 @@ def _parsed_amount(column: pl.Series) -> pl.Series:
         return column.cast(AMOUNT, strict=False)
     text = column.cast(pl.String)
     # 19 characters can't hold more than 18 decimals, so the plain parser loses nothing there.
-    if (text.str.len_bytes().max() or 0) <= 19:  # type: ignore[operator]
-        parsed = text.str.to_decimal(scale=18)
-        if parsed.null_count() == text.null_count():
-            return parsed.cast(AMOUNT)
-    return _run(clean(text), _amount)
+    short = text if (text.str.len_bytes().max() or 0) <= 19 else _run(text, _short)  # type: ignore[operator]
+    parsed = short.str.to_decimal(scale=18).cast(AMOUNT)
+    if parsed.null_count() == text.null_count():
+        return parsed
+    others = (parsed.is_null() & text.is_not_null()).arg_true()
+    return parsed.scatter(others, _run(clean(text.gather(others)), _amount))
+
+
+def _short(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.len_bytes() <= 19).then(text)
 
 
 def _amount(text: pl.Expr) -> pl.Expr:

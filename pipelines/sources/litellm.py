@@ -12,7 +12,7 @@ kept. Rows of other call types than chat and completion are no inference: reject
 reason, so that the file's rows still add up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -24,10 +24,11 @@ from pipelines.sources.base import (
     Mapping,
     Options,
     broken_rows,
+    clean,
     column_of,
     convert,
 )  # fmt: skip
-from pipelines.sources.tables import columns_of, pieces
+from pipelines.sources.tables import columns_of, inside, pieces
 
 LOGS: Mapping = {
     "request_id": ("text", "request_id", "id", "litellm_call_id"),
@@ -70,6 +71,7 @@ MAPPING: Mapping = LOGS | {
     "on_plan": ("boolean", "api_base"),
 }
 INFERENCE = "completion|responses|anthropic_messages|generate_content"
+_AT = "metadata."
 NOBODY = ["default_user_id"]  # LiteLLM's name for its own administrator
 LENIENT = ("received_at", "input_tokens", "output_tokens")
 
@@ -102,7 +104,9 @@ def _complete(rows: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
     deep = rows.select("team", "member").with_columns(
         **{f"raw_{name}": column_of(raw, name) for name in OTHERS},
     )
-    found = {name: [_path(path) for path in paths] for name, paths in METADATA.items()}
+    paths = [path for paths in METADATA.values() for path in paths]
+    deep = deep.with_columns(_values(deep["raw_metadata"], paths))
+    found = {name: [pl.col(f"{_AT}{path}") for path in paths] for name, paths in METADATA.items()}
     deep = deep.with_columns(
         said=pl.concat_str(
             [*found["said"], "raw_error_information", "raw_error_str"],
@@ -128,10 +132,19 @@ def _complete(rows: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(derived.get_columns())
 
 
-def _path(path: str) -> pl.Expr:
-    """Text at a path inside metadata; LiteLLM writes null and '' for what is absent."""
-    value = pl.col("raw_metadata").str.json_path_match(f"$.{path}").str.strip_chars()
-    return pl.when(~value.is_in(["null", "None", ""])).then(value)
+def _values(text: pl.Series, paths: Sequence[str], above: str = _AT) -> list[pl.Series]:
+    """Text at each path of JSON objects; LiteLLM writes null and '' for what is absent."""
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        name, _, rest = path.partition(".")
+        below.setdefault(name, []).extend([rest] if rest else [])
+    found: list[pl.Series] = []
+    for column in inside(text, list(below)):
+        if deeper := below[column.name]:
+            found += _values(column, deeper, f"{above}{column.name}.")
+        else:
+            found.append(clean(column).alias(f"{above}{column.name}"))
+    return found
 
 
 FORMATS = (

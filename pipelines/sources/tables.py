@@ -335,6 +335,15 @@ def _json_rows(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> p
     return frame.insert_column(0, pl.Series("line", numbers, pl.Int64))
 
 
+def inside(text: pl.Series, wanted: Sequence[str]) -> pl.DataFrame:
+    """Values of JSON objects inside a text column, as text; null where a text is no object."""
+    lines = text.fill_null("{}").str.replace_all("\n", " ", literal=True).to_list()
+    numbered = [(n, line.strip().encode()) for n, line in enumerate(lines)]
+    found = pl.DataFrame({"line": range(len(lines))}, schema={"line": pl.Int64})
+    rows, _ = _json_piece(numbered, wanted)
+    return found.join(rows, on="line", how="left", maintain_order="left").select(wanted)
+
+
 def _has_half_characters(text: bytes) -> bool:
     """Whether JSON text may hold halves of characters, which polars reads as a zero byte."""
     return b"\\" in text and b"\\u" in text and (b"\\ud" in text or b"\\uD" in text)

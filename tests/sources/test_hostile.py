@@ -8,6 +8,7 @@ import tracemalloc
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from pipelines import lake, landing
 from pipelines.errors import UsageError
 from pipelines.sources import registry, tables
-from pipelines.sources.base import MAX_LINE_BYTES, Options, UnreadableFile
+from pipelines.sources.base import MAX_LINE_BYTES, Options, UnreadableFile, to_amount
 from tests.sources import test_focus
 from tests.sources.reading import CURRENCIES, lines, read, write
 from tests.sources.test_canonical import REQUEST
@@ -386,3 +387,32 @@ def test_a_broken_line_costs_the_quick_reading_of_its_own_line_only(tmp_path: Pa
     assert reading.column("line") == [1, 5, 6]
     assert reading.column("task") == ["debugging", "?", "debugging"]
     assert [r["line"] for r in reading.rejects] == [3, 4]
+
+
+def test_a_text_that_is_no_object_costs_the_quick_reading_of_itself_only() -> None:
+    texts = [
+        '{"a": {"b": 1}, "c": "x"}',
+        "{broken",
+        None,
+        "[1]",
+        '{\n"c": 12345678901234567890}',
+        "",
+    ]
+    found = tables.inside(pl.Series(texts), ["a", "c"])
+    assert found["c"].to_list() == ["x", None, None, None, "12345678901234567890", None]
+    assert tables.inside(found["a"], ["b"])["b"].to_list() == ["1", *[None] * 5]
+
+
+def test_amounts_that_are_hard_to_read_are_exact_beside_plain_ones() -> None:
+    texts = [
+        "0.000000000000000001",
+        "7",
+        "$10,100.00 ",
+        None,
+        "(2.5)",
+        "25.?",
+        "0.1234567890123456789",
+    ]
+    found = to_amount(pl.Series(texts)).to_list()
+    exact = ["0.000000000000000001", "7", "10100", None, "-2.5", None, None]
+    assert found == [Decimal(x) if x else None for x in exact]
