@@ -293,31 +293,34 @@ def _jsonl(
 ) -> Iterator[Piece]:
     last = 0
     for start, breaks, block in _blocks(path, _BLOCK):
-        is_plain = not (rows_in or is_exact)
-        if is_plain:
-            numbers = range(start, start + breaks + (not block.endswith(b"\n")))
-            if (frame := _json_rows(numbers, block, wanted)) is not None:
-                yield frame, _no_broken()
-                continue
-        lines = enumerate(block.split(b"\n"), start)
-        numbered = [(n, stripped) for n, line in lines if (stripped := line.strip())]
-        if is_plain:
-            yield _json_piece(numbered, wanted)
+        numbers = range(start, start + breaks + (not block.endswith(b"\n")))
+        if not (rows_in or is_exact):
+            yield _json_piece(numbers, block, wanted)
             continue
         # One block's rows are numbered on from the last one's, so that no two share a line.
+        numbered = _numbered(numbers, block)
         rows, broken, last = _rows(_parsed(numbered), wanted, rows_in, last)
         yield _frame(rows, wanted), broken_of(broken)
 
 
-def _json_piece(numbered: list[tuple[int, bytes]], wanted: Sequence[str]) -> Piece:
+def _numbered(numbers: Sequence[int], block: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank."""
+    lines = zip(numbers, block.split(b"\n"), strict=False)
+    return ((number, stripped) for number, line in lines if (stripped := line.strip()))
+
+
+def _json_piece(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> Piece:
     """Rows by polars; by Python's reader what shows that it is no object or nothing for polars."""
+    if (frame := _json_rows(numbers, block, wanted)) is not None:
+        return frame, _no_broken()
     whole: list[tuple[int, bytes]] = []
     rest: list[tuple[int, bytes]] = []
-    for n, line in numbered:
+    for n, line in _numbered(numbers, block):
         is_whole = line[:1] == b"{" and line[-1:] == b"}" and not _has_half_characters(line)
         (whole if is_whole else rest).append((n, line))
     frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted)
-    rows, broken, _ = _rows(_parsed(numbered if frame is None else rest), wanted, None, 0)
+    numbered = _numbered(numbers, block) if frame is None else rest
+    rows, broken, _ = _rows(_parsed(numbered), wanted, None, 0)
     found = _frame(rows, wanted)
     return found if frame is None else pl.concat([frame, found]).sort("line"), broken_of(broken)
 
@@ -337,10 +340,10 @@ def _json_rows(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> p
 
 def inside(text: pl.Series, wanted: Sequence[str]) -> pl.DataFrame:
     """Values of JSON objects inside a text column, as text; null where a text is no object."""
-    lines = text.fill_null("{}").str.replace_all("\n", " ", literal=True).to_list()
-    numbered = [(n, line.strip().encode()) for n, line in enumerate(lines)]
+    lines = text.fill_null("{}").str.replace_all("\n", " ", literal=True)
     found = pl.DataFrame({"line": range(len(lines))}, schema={"line": pl.Int64})
-    rows, _ = _json_piece(numbered, wanted)
+    block = "\n".join(lines).encode()
+    rows, _ = _json_piece(range(len(lines)), block, wanted)
     return found.join(rows, on="line", how="left", maintain_order="left").select(wanted)
 
 
