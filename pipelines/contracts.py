@@ -211,9 +211,16 @@ def split(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Good rows, and rejects (line, reason, row as JSON text, and a charge's amounts).
 
-    `currencies` are those with a rate in fx.csv. A row with several faults names them all.
+    `currencies` are those with a rate in fx.csv. A row with several faults names them all. A
+    column that the format doesn't have is null.
     """
     schema: Any = FAMILIES[family]
+    columns = empty(family).schema
+    rows = rows.with_columns(
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in columns.items()
+        if name not in (*rows.columns, "is_known_currency")
+    )
     if family == "charges":
         known = pl.col("currency").is_in(sorted(currencies))
         rows = rows.with_columns(is_known_currency=known.fill_null(True))

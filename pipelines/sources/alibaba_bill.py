@@ -70,10 +70,6 @@ MAPPING: Mapping = {name: said for name, said in BILL.items() if name != "vouche
     "effective": ("amount", "PretaxAmount", "DeductedByCashCoupons"),
 }
 MUST_HAVE = ("PretaxAmount", "PretaxGrossAmount", "ProductCode")
-_ABSENT = [
-    pl.lit(None, pl.String).alias(name)
-    for name in ("resource_type", "service_category", "service_subcategory")
-]
 _MONTHLY = "BillingDate is missing: ask for the bill with Granularity=DAILY"
 
 
@@ -95,7 +91,6 @@ def read(path: Path, options: Options) -> Iterator[Chunk]:
     for raw, broken in pieces(path, [*wanted, *OTHERS], rows_in=_items, is_exact=True):
         chunk = convert(raw, broken, BILL, ZONE)
         rows = chunk.rows.with_columns(_derived(chunk.raw)).with_columns(
-            _ABSENT,
             provider=pl.lit("Alibaba Cloud"),
             charge_end=_end(),
             billing_period=_month(),
