@@ -194,7 +194,8 @@ def small_facts(night: NightResource) -> Iterator[dg.MaterializeResult[None]]:
                     tables.SUBSCRIPTIONS,
                 )
             ],
-            group_name=GROUPS["ops"],
+            # Set from the facts and read by every layer after them, so it stands with the facts.
+            group_name=GROUPS["fact"],
             owners=[OWNER],
             kinds={"duckdb"},
             description=tables.CLOCK.description,

@@ -70,6 +70,18 @@ def test_every_asset_has_a_sentence_a_group_an_owner_and_kinds(
         assert spec.kinds, key
 
 
+def test_layers_are_numbered_in_the_order_in_which_data_flows(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
+    back = {
+        (key, source.asset_key.to_user_string())
+        for key, spec in specs.items()
+        for source in spec.deps
+        if specs[source.asset_key.to_user_string()].group_name > spec.group_name
+    }
+    assert back == set()
+
+
 def test_every_sql_file_is_an_asset_with_the_dependencies_of_its_query(
     specs: dict[str, dg.AssetSpec],
 ) -> None:
