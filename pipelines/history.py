@@ -18,11 +18,14 @@ _BATCH = 100
 
 
 def purge(instance: dg.DagsterInstance, keep_days: int, now: datetime) -> int:
-    """Delete finished runs created more than keep_days before now, events too; their number."""
+    """Delete finished runs created more than keep_days before now, with their events and what their
+    steps printed; their number."""
     old = dg.RunsFilter(statuses=_FINISHED, created_before=now - timedelta(days=keep_days))
     purged = 0
     while records := instance.get_run_records(old, limit=_BATCH):
         for record in records:
-            instance.delete_run(record.dagster_run.run_id)
+            run_id = record.dagster_run.run_id
+            instance.compute_log_manager.delete_logs(prefix=[run_id])
+            instance.delete_run(run_id)
         purged += len(records)
     return purged

@@ -155,10 +155,12 @@ def test_old_runs_are_purged_from_sqlite_and_young_ones_stay(
         purge = definitions.defs().resolve_job_def("purge_history")
         assert purge.execute_in_process(instance=instance).success
         [_, young, old] = [r.run_id for r in instance.get_runs()]
+        assert {young, old} <= {p.name for p in (tmp_path / "dagster").iterdir()}
         now = utc_now()
         assert history.purge(instance, 90, now) == 0
         assert len(list((tmp_path / "dagster" / "history" / "runs").glob("*.db"))) >= 3
         assert history.purge(instance, 90, now + timedelta(days=91)) == 3
         assert instance.get_runs() == []
+        assert not {young, old} & {p.name for p in (tmp_path / "dagster").iterdir()}
         assert instance.all_logs(old) == [] and instance.all_logs(young) == []
         assert instance.fetch_materializations(dg.AssetKey("thing"), limit=9).records == []
