@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from pipelines import night, sql_assets, warehouse
+from pipelines.errors import UsageError
 from pipelines.report import charts, page, text
 from pipelines.report.sections import SECTIONS
 from tests import driver
@@ -155,6 +156,11 @@ def test_a_newer_file_in_landing_makes_the_page_stale(
     finally:
         late.unlink()
     assert text.WORDS["stale"]["en"] in out.read_text("utf-8")
+
+
+def test_a_folder_is_no_page(data: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder: name a file in it"):
+        page.write(driver.places(data), data)
 
 
 def test_a_real_browser_renders_it_without_an_error(written: Path, browser: Browser) -> None:

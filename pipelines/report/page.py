@@ -39,7 +39,9 @@ class Page:
 
 
 def write(places: Settings, out: Path, lang: str = "en") -> None:
-    """Write the page in one step. Raises UsageError when nothing is published yet."""
+    """Write the page in one step. Raises UsageError when nothing is published yet, or `out` is a folder."""
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: name a file in it, as in {out / 'report.html'}.")
     answer = headline.read(places, None, None)
     with warehouse.published(places.published) as con:
         page = Page(con, lang, answer)
