@@ -7,13 +7,15 @@ Does not belong here: demand itself (requests.py) and the closed-form tier's clo
 
 What a team wants to ask does not depend on its state, so refusals are a function of demand alone
 and the chain's transition matrices are known day by day: truth needs no sampling.
-These worlds are kept whole in memory; the closed-form tier is the one for size.
+What is decided of these worlds is kept whole in memory; the closed-form tier is the one for size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -51,6 +53,8 @@ _SLOWER_FRUSTRATED, _SLOWER_CHURNED = 0.5, 0.35
 DEMAND_SLOPE = 0.28
 """Who asks more renews more: log-odds of leaving per unit of log(attempted / monthly quota)."""
 _LOGIT_BASE, _LOGIT_FIRST_MONTH = -2.25, 0.5
+_BLOCK_CELLS = 60_000
+Columns = TypeVar("Columns", Teams, requests.Counts)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def meet_quotas(
     plan = pro.astype(np.intp)
     week_used = np.zeros(count, dtype=np.int64)
     month_used = np.zeros(count, dtype=np.int64)
-    sittings = np.zeros((count, days, 6), dtype=np.int32)
+    sittings = np.zeros((count, days, 6), dtype=np.int16)
     for day in range(days):
         if (settings.start.weekday() + day) % 7 == 0:
             week_used[:] = 0
@@ -124,10 +128,36 @@ def meet_quotas(
 
 @lru_cache(maxsize=1)
 def whole(settings: Settings) -> Whole:
-    """A feedback world: who stays how long, who moves when, and what they call."""
-    base = build(settings, 0, settings.teams)
-    last = max(truth.HORIZONS)
-    days = settings.days + last + 1
+    """A feedback world: who stays how long, who moves when, and what they call.
+
+    Decided for a block of teams at a time, because the deciding holds far more than its outcome.
+    """
+    days = settings.days + max(truth.HORIZONS) + 1
+    step = max(1, _BLOCK_CELLS // days)
+    blocks = [
+        _decide(settings, build(settings, a, min(a + step, settings.teams)), days)
+        for a in range(0, settings.teams, step)
+    ]
+    return Whole(
+        teams=_joined(Teams, [b.teams for b in blocks]),
+        counts=_joined(requests.Counts, [b.counts for b in blocks]),
+        shares={h: np.concatenate([b.shares[h] for b in blocks]) for h in truth.HORIZONS},
+        itt_shares={h: np.concatenate([b.itt_shares[h] for b in blocks]) for h in truth.HORIZONS},
+        cycles=pl.concat([b.cycles for b in blocks]),
+    )
+
+
+def _joined(kind: type[Columns], parts: Sequence[Columns]) -> Columns:
+    """Parts of a record of arrays, one below the other."""
+    columns: dict[str, Any] = {}
+    for name in (f.name for f in fields(kind)):
+        values = [getattr(part, name) for part in parts]
+        columns[name] = None if values[0] is None else np.concatenate(values)
+    return kind(**columns)
+
+
+def _decide(settings: Settings, base: Teams, days: int) -> Whole:
+    """The world of some teams. `days` reaches past the world's end, to where truth is told."""
     forever = replace(base, cycles=np.full(len(base), 1_000))
     plain = requests.counts(settings, forever, np.arange(days))
     cycle, starts = cycle_numbers(settings, base, days)
@@ -165,7 +195,7 @@ def cut(settings: Settings, teams: Teams, met: requests.Counts) -> requests.Coun
         np.where(on, met.bad[:, :days], 0).astype(np.int32),
         refused,
         met.is_on_plan,
-        np.where(on[:, :, None], met.sittings[:, :days], 0).astype(np.int32),
+        np.where(on[:, :, None], met.sittings[:, :days], 0).astype(np.int16),
         upset,
     )
 

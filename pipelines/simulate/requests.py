@@ -60,7 +60,7 @@ class Counts:
     bad: I32
     refused: I32
     is_on_plan: NDArray[np.bool_]
-    sittings: I32 | None = None
+    sittings: NDArray[np.int16] | None = None
     """By (team, day): accepted, refused and limit of a first, then of a second sitting; only where
     demand meets quotas (feedback.py)."""
     is_upset: NDArray[np.bool_] | None = None
