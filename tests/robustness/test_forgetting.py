@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -127,11 +128,10 @@ def test_the_command_forgets_a_member_and_publishes(tmp_path: Path) -> None:
 
 
 def test_a_night_after_expiry_prints_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_night: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even when a new link changes what every day would be made from."""
-    small.first(tmp_path / "landing")
-    driver.run(tmp_path)
+    first_night(tmp_path)
     before = dict(small.version(tmp_path / "cloudbound.duckdb"))
     accounts = driver.query(tmp_path, "from ops.files order by file")
     places = driver.places(tmp_path)
@@ -160,9 +160,10 @@ def test_a_night_after_expiry_prints_the_same(
     assert driver.query(tmp_path, kept) == accounts
 
 
-def test_a_bill_of_days_that_are_no_longer_kept_is_refused_and_said(tmp_path: Path) -> None:
-    small.first(tmp_path / "landing")
-    driver.run(tmp_path)
+def test_a_bill_of_days_that_are_no_longer_kept_is_refused_and_said(
+    first_night: Callable[[Path], None], tmp_path: Path
+) -> None:
+    first_night(tmp_path)
     [(as_of,)] = driver.query(tmp_path, "select as_of from ops.clock")
     assert isinstance(as_of, date)
     retention.expire(driver.places(tmp_path), as_of + timedelta(days=30), 1, driver.NOW)

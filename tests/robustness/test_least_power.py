@@ -1,6 +1,7 @@
 """What a session on the published file may not do, and what never reaches it."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -128,9 +129,10 @@ def test_a_link_out_of_landing_is_never_followed_and_stops_nothing(tmp_path: Pat
     assert b"secret-team" not in (tmp_path / "cloudbound.duckdb").read_bytes()
 
 
-def test_a_charge_without_a_rate_stops_the_night_and_keeps_the_old_file(tmp_path: Path) -> None:
-    small.first(tmp_path / "landing")
-    driver.run(tmp_path)
+def test_a_charge_without_a_rate_stops_the_night_and_keeps_the_old_file(
+    first_night: Callable[[Path], None], tmp_path: Path
+) -> None:
+    first_night(tmp_path)
     before = (tmp_path / "cloudbound.duckdb").read_bytes()
     bill = tmp_path / "landing" / "late" / "2031-01-01" / "bill.csv"
     bill.parent.mkdir(parents=True)

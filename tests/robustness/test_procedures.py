@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,10 @@ def blocks(language: str, after: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, first_night: Callable[[Path], None]) -> Path:
     folder = tmp_path_factory.mktemp("procedures") / "data"
-    small.first(folder / "landing")
+    first_night(folder)
     (folder / "dagster").mkdir()
-    driver.run(folder, run_id="first")
     return folder
 
 

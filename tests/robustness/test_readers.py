@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,17 +39,16 @@ print(json.dumps([answers, list(seen)]))
 
 
 @pytest.fixture(scope="module")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def versions(
+    tmp_path_factory: pytest.TempPathFactory, first_night: Callable[[Path], None]
+) -> tuple[Path, Path]:
     """Two build files of two nights."""
     data = tmp_path_factory.mktemp("readers")
-    built = []
-    for name, deliver in (("old", small.first), ("new", small.late)):
-        deliver(data / "landing")
-        driver.run(data, run_id=name)
-        copy = data / f"{name}.duckdb"
-        copy.write_bytes((data / "build.duckdb").read_bytes())
-        built.append(copy)
-    yield built[0], built[1]
+    first_night(data)
+    old = Path(shutil.copy(data / "build.duckdb", data / "old.duckdb"))
+    small.late(data / "landing")
+    driver.run(data, run_id="second")
+    return old, data / "build.duckdb"
 
 
 def hashes(path: Path) -> str:

@@ -1,7 +1,7 @@
 """What starts a night: the schedule's tick and the sensor on landing."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -55,12 +55,11 @@ def deliver(all_of_it: Path, landing: Path, source: str, day: int) -> None:
 
 
 def test_one_night_makes_up_for_three_that_were_missed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_night: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three days of deliveries and one tick, against a night after each delivery."""
-    small.first(tmp_path / "each" / "landing")
-    driver.run(tmp_path / "each", run_id="before")
-    shutil.copytree(tmp_path / "each", tmp_path / "missed", symlinks=True)
+    first_night(tmp_path / "each")
+    first_night(tmp_path / "missed")
     shutil.copytree(tmp_path / "each" / "landing", tmp_path / "all")
     small.late(tmp_path / "all")
     for day, sources in enumerate(DELIVERIES, start=2):
