@@ -5,6 +5,7 @@ Does not belong here: any work; heavy modules are imported inside the commands, 
 answers at once.
 """
 
+import os
 import shutil
 import sys
 from datetime import date, datetime
@@ -27,7 +28,8 @@ def cli() -> None:
 def main() -> None:
     """Entry point: run a command, and end with a sentence and an exit code."""
     try:
-        cli.main(standalone_mode=False)
+        # None: colours on a terminal only. https://no-color.org
+        cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.ClickException as error:
         _end(error.format_message(), USAGE)
     except (click.Abort, KeyboardInterrupt):

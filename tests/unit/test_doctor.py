@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -174,3 +175,22 @@ def test_a_file_of_another_program_is_not_taken_for_ours(data: Path) -> None:
     with duckdb.connect(str(data / "cloudbound.duckdb")) as con:
         con.execute("create table other (a int)")
     assert found("published").status == "wrong"
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_has_colours_unless_no_color_is_set(
+    tmp_path: Path, no_color: str, coloured: bool
+) -> None:
+    main_end, terminal = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", "doctor"],
+            env=os.environ | {"CLOUDBOUND_DATA": str(tmp_path), "NO_COLOR": no_color},
+            cwd=settings.CHECKOUT, stdout=terminal, timeout=120, check=False,
+        )  # fmt: skip
+        said = os.read(main_end, 65536).decode()
+    finally:
+        os.close(terminal)
+        os.close(main_end)
+    assert "landing" in said
+    assert ("\033[" in said) == coloured
