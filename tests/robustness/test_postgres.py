@@ -28,6 +28,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     with deployment.postgres() as url:
         yield {
             "CLOUDBOUND_DATA": str(room / "data"),
+            # Each day of a run is some events of a connection each: days of four months will do.
+            "CLOUDBOUND_PARTITIONS_START": "2026-01-01",
             "CLOUDBOUND_POSTGRES_URL": url,
             "DAGSTER_HOME": str(deployment.home(room / "home", deployment.POSTGRES_STORAGE)),
         }
