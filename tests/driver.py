@@ -24,6 +24,16 @@ def places(data: Path, reference: Path | None = None, engine: str = "polars") ->
     )
 
 
+def fill(work: Night, now: datetime = NOW) -> None:
+    """Landing to ref.* and fact.*."""
+    night.take_stock(work, now)
+    night.write_reference(work)
+    night.build_request_days(work)
+    night.build_charge_days(work)
+    night.write_subscriptions(work)
+    night.write_directory(work)
+
+
 def run(
     data: Path,
     as_of: date | None = None,
@@ -36,12 +46,7 @@ def run(
     """One night over data/landing, published to data/cloudbound.duckdb."""
     work = night.prepare(places(data, reference, engine), as_of, known_at)
     with warehouse.build(work.settings.build):
-        night.take_stock(work, now)
-        night.write_reference(work)
-        night.build_request_days(work)
-        night.build_charge_days(work)
-        night.write_subscriptions(work)
-        night.write_directory(work)
+        fill(work, now)
         night.set_clock(work)
         assets = sql_assets.load_all()
         for asset in (a for a in assets if a.schema != "ops"):

@@ -115,12 +115,7 @@ from pipelines import night, sql_assets, warehouse
 from pipelines.accounts import account_for
 from tests import driver
 work = night.prepare(driver.places(Path(sys.argv[1])))
-night.take_stock(work, driver.NOW)
-night.write_reference(work)
-night.build_request_days(work)
-night.build_charge_days(work)
-night.write_subscriptions(work)
-night.write_directory(work)
+driver.fill(work)
 night.set_clock(work)
 assets = {a.name: a for a in sql_assets.load_all()}
 wanted = ["journey.teams"]

@@ -15,12 +15,9 @@ from tests import driver
 def load(data: Path) -> Night:
     """Landing to fact.* and ops.files, ops.rejects, ops.money in the build file."""
     work = night.prepare(driver.places(data))
-    night.take_stock(work, driver.NOW)
-    night.write_reference(work)
-    night.build_request_days(work)
-    night.build_charge_days(work)
-    night.write_subscriptions(work)
-    accounts.account_for(work)
+    with warehouse.build(work.settings.build):
+        driver.fill(work)
+        accounts.account_for(work)
     return work
 
 
