@@ -1,6 +1,7 @@
 """How fast worlds are made, and that memory does not grow with their days.
 
     python benchmarks/bench_simulate.py [--rows-per-day 400000] [--teams 50000] [--days 60]
+                                        [--world healthy]
 
 Prints request rows a second for the request stage (drawn, encoded and written as Parquet), the time
 of the whole world, and the peak memory of a short and of a twice as long world.
@@ -16,12 +17,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 TARGET_ROWS_PER_SECOND = 3_000_000
 PROCESSES = 2
 
 
-def measure(teams: int, days: int, rows_per_day: int, processes: int) -> dict[str, float]:
+def measure(
+    world: str, teams: int, days: int, rows_per_day: int | None, processes: int
+) -> dict[str, float]:
     """One world in a fresh process: seconds by stage, rows, peak MB of it and its workers."""
     from pipelines.simulate.world import simulate
 
@@ -41,6 +45,7 @@ def measure(teams: int, days: int, rows_per_day: int, processes: int) -> dict[st
             teams=teams,
             days=days,
             seed=1,
+            world=world,
             rows_per_day=rows_per_day,
             processes=processes,
             progress=note,
@@ -62,7 +67,7 @@ def measure(teams: int, days: int, rows_per_day: int, processes: int) -> dict[st
     }
 
 
-def fresh(*job: int) -> dict[str, float]:
+def fresh(*job: Any) -> dict[str, float]:
     """`measure` in a process of its own, so that peaks do not mix."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(measure, *job).result()
@@ -91,13 +96,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teams", type=int, default=50_000)
     parser.add_argument("--days", type=int, default=60)
-    parser.add_argument("--rows-per-day", type=int, default=400_000)
+    parser.add_argument("--rows-per-day", type=int, default=400_000, help="0: as the world has it")
+    parser.add_argument("--world", default="healthy")
     asked = parser.parse_args()
     print(f"{os.cpu_count()} cores, {PROCESSES} processes")
-    own = rows_per_core_second(asked.teams, asked.days, asked.rows_per_day)
-    print(f"one core's own time: {own / 1e6:.2f}M request rows/s drawn, encoded and written")
+    if asked.rows_per_day:
+        own = rows_per_core_second(asked.teams, asked.days, asked.rows_per_day)
+        print(f"one core's own time: {own / 1e6:.2f}M request rows/s drawn, encoded and written")
     for days in (asked.days, 2 * asked.days):
-        got = fresh(asked.teams, days, asked.rows_per_day, PROCESSES)
+        got = fresh(asked.world, asked.teams, days, asked.rows_per_day or None, PROCESSES)
         speed = got["rows"] / got["request_seconds"]
         verdict = "meets" if speed >= TARGET_ROWS_PER_SECOND else "misses"
         print(
