@@ -12,17 +12,18 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from pipelines.errors import UsageError
+from pipelines.hashes import Hashes, sha256_of
 
 MANIFEST = "manifest.jsonl"
 RESERVED = {"truth"}
 SUFFIXES = {".csv", ".gz", ".json", ".jsonl", ".ndjson", ".parquet"}
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,6 @@ class LandingFile:
         """First folder below the source, '' for a file that lies in the source folder itself."""
         first, _, rest = self.name.partition("/")
         return first if rest else ""
-
-
-def sha256_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while block := handle.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _leads_out(path: Path, root: Path) -> bool:
@@ -148,16 +141,8 @@ def scan(landing: Path, now: datetime) -> list[LandingFile]:
             raise UsageError(f"{folder} leads out of {landing}: copy the files, not a link.")
         known = {(row["file"], row["sha256"]): row for row in reversed(_manifest(folder))}
         fresh: list[dict[str, str]] = []
-        for path in _paths_below(folder):
+        for path, sha256, refused in _hashed(folder, landing):
             name = path.relative_to(folder).as_posix()
-            refused, sha256 = _refusal(path, landing), ""
-            try:
-                name.encode("utf-8")
-                sha256 = sha256 if refused else sha256_of(path)
-            except UnicodeEncodeError:
-                refused = "its name is not UTF-8: give it another"
-            except OSError as error:
-                refused = f"it can't be opened ({error.strerror})"
             if refused:
                 found.append(_refused(folder, name, path, refused, now))
                 continue
@@ -170,6 +155,26 @@ def scan(landing: Path, now: datetime) -> list[LandingFile]:
         here = {file.name for file in found if file.source == folder.name}
         gone = [r for r in known.values() if r.get("expired") and r["file"] not in here]
         found += [_file(folder, row) for row in gone]
+    return found
+
+
+def _hashed(folder: Path, landing: Path) -> list[tuple[Path, str, str]]:
+    """Each file below a source's folder with its hash, or '' and why it may not be opened."""
+    hashes = Hashes(folder)
+
+    def look(path: Path) -> tuple[Path, str, str]:
+        try:
+            str(path).encode("utf-8")
+            refused = _refusal(path, landing)
+            return path, "" if refused else hashes.sha256(path), refused
+        except UnicodeEncodeError:
+            return path, "", "its name is not UTF-8: give it another"
+        except OSError as error:
+            return path, "", f"it can't be opened ({error.strerror})"
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        found = list(pool.map(look, _paths_below(folder)))
+    hashes.save()
     return found
 
 

@@ -2,12 +2,13 @@
 
 import json
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pipelines import lake, landing
+from pipelines import hashes, lake, landing
 from pipelines.errors import UsageError
 from tests.sources.reading import CURRENCIES, lines, write
 from tests.sources.test_canonical import REQUEST
@@ -148,3 +149,50 @@ def test_a_manifest_line_about_another_place_is_never_followed(tmp_path: Path) -
     (folder / landing.MANIFEST).write_text(lines(row))
     write(folder, "good.jsonl", ONE)
     assert entries(tmp_path) == {"good.jsonl": ""}
+
+
+def resting(path: Path) -> Path:
+    """The file, once its last change is long enough ago to be told from a second one."""
+    while path.stat().st_ctime_ns + hashes.JUST_NOW_NS >= time.time_ns():
+        time.sleep(0.05)
+    return path
+
+
+def test_a_file_that_nobody_touched_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "JUST_NOW_NS", 50_000_000)
+    taken(tmp_path, write(tmp_path, "x.jsonl", ONE))
+    resting(tmp_path / "landing" / "s" / "x.jsonl")
+    before = landing.scan(tmp_path / "landing", NOW)
+    monkeypatch.setattr(hashes, "sha256_of", lambda path: pytest.fail(f"{path} was read"))
+    assert landing.scan(tmp_path / "landing", NOW) == before
+
+
+@pytest.mark.parametrize("rest", [True, False])
+def test_other_bytes_of_the_same_size_and_time_are_seen(
+    tmp_path: Path, rest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rest: whether the first bytes lay there for long enough that their hash was remembered."""
+    if rest:
+        monkeypatch.setattr(hashes, "JUST_NOW_NS", 50_000_000)
+    taken(tmp_path, write(tmp_path, "x.jsonl", ONE))
+    path = tmp_path / "landing" / "s" / "x.jsonl"
+    if rest:
+        resting(path)
+    (before,) = landing.scan(tmp_path / "landing", NOW)
+    assert (path.parent / hashes.REMEMBERED).is_file() == rest
+    was = path.stat()
+    path.write_text(ONE.replace(ONE[-4], "7"))
+    assert path.stat().st_size == was.st_size
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    (after,) = landing.scan(tmp_path / "landing", NOW)
+    assert after.sha256 != before.sha256
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"x.jsonl": 1}', '{"x.jsonl": ["a"]}'])
+def test_hashes_that_cannot_be_read_are_made_anew(tmp_path: Path, text: str) -> None:
+    taken(tmp_path, write(tmp_path, "x.jsonl", ONE))
+    before = landing.scan(tmp_path / "landing", NOW)
+    (tmp_path / "landing" / "s" / hashes.REMEMBERED).write_text(text)
+    assert landing.scan(tmp_path / "landing", NOW) == before
