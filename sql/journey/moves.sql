@@ -40,23 +40,11 @@ moved as (
 -- for a team that none bills yet, the one that starts first.
 own_history as (
     select
-        charge_days.team_id,
+        billed_teams.team_id,
         max(coverage.starts_on) as starts_on
-    from (
-        select
-            team_id,
-            source
-        from fact.charge_days
-        where usage_on < $as_of
-        union
-        select
-            team_id,
-            source
-        from ref.team_spans
-        where from_on < $as_of
-    ) as charge_days
-    inner join ref.coverage as coverage on charge_days.source = coverage.source
-    group by charge_days.team_id
+    from journey.billed_teams as billed_teams
+    inner join ref.coverage as coverage on billed_teams.source = coverage.source
+    group by billed_teams.team_id
 ),
 
 any_history as (

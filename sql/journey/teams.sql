@@ -53,8 +53,8 @@ everyone as (
     select team_id from fact.member_days
     where usage_on < $as_of
     union
-    select team_id from fact.charge_days
-    where usage_on < $as_of
+    select team_id from journey.billed_teams
+    where first_charge_on is not null
     union
     select team_id from fact.teams
 ),

@@ -11,18 +11,14 @@
 with
 
 billing_sources as (
-    select distinct source from fact.charge_days
-    where usage_on < $as_of
+    select distinct source from journey.billed_teams
+    where first_charge_on is not null
 ),
 
 linked as (
-    select team_id from fact.charge_days
-    where usage_on < $as_of
-    union
-    select spans.team_id
-    from ref.team_spans as spans
-    inner join billing_sources on spans.source = billing_sources.source
-    where spans.from_on < $as_of
+    select distinct billed_teams.team_id
+    from journey.billed_teams as billed_teams
+    inner join billing_sources on billed_teams.source = billing_sources.source
 ),
 
 integrated as (

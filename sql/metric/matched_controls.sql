@@ -59,8 +59,8 @@ spending as (
 first_charges as (
     select
         team_id,
-        min(usage_on) as first_charge_on
-    from fact.charge_days
+        min(first_charge_on) as first_charge_on
+    from journey.billed_teams
     group by team_id
 ),
 

@@ -21,17 +21,13 @@ integrated as (
     where integrated_on is not null and integrated_on < $as_of
 ),
 
--- Any row with a positive list of charges after T0, trial, free tier and credited use included.
+-- Anything that cost after T0, trial, free tier and credited use included.
 any_charge as (
     select
-        charge_days.team_id,
-        max(charge_days.usage_on) as last_charge_on
-    from fact.charge_days as charge_days
-    where
-        charge_days.usage_on < $as_of
-        and charge_days.family not in ('plan_fee', 'credit')
-        and (charge_days.billed <> 0 or charge_days.effective <> 0)
-    group by charge_days.team_id
+        team_id,
+        max(last_cost_on) as last_cost_on
+    from journey.billed_teams
+    group by team_id
 ),
 
 developers as (
@@ -82,7 +78,7 @@ naive as (
     select
         'any_cloud_charge' as name,
         'trial, free and credited use counts as a workload' as error,
-        count(*) filter (where any_charge.last_charge_on > integrated.integrated_on) as numerator,
+        count(*) filter (where any_charge.last_cost_on > integrated.integrated_on) as numerator,
         count(*) as denominator,
         null::double as own_share
     from integrated

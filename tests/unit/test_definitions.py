@@ -12,7 +12,7 @@ from pipelines.defs.shared import GROUPS
 ASSETS = {
     "fact/assignments", "fact/blocked_hours", "fact/channel_costs", "fact/charge_days",
     "fact/member_days", "fact/subscriptions", "fact/teams", "fact/usage_days",
-    "journey/active_days", "journey/adoption", "journey/churn", "journey/clocks", "journey/early_usage",
+    "journey/active_days", "journey/adoption", "journey/billed_teams", "journey/churn", "journey/clocks", "journey/early_usage",
     "journey/forward_windows", "journey/habits", "journey/merges", "journey/milestones", "journey/moves",
     "journey/plan_cycles", "journey/qualifying_days", "journey/quota_states", "journey/segments", "journey/strata",
     "journey/subscribers", "journey/team_months", "journey/teams", "journey/workload_days",
