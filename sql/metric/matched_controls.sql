@@ -38,13 +38,15 @@ onsets as (
     group by team_id
 ),
 
--- Net so far, day by day: the day after it passes 0 and the day after it passes 30 CNY.
+-- Net so far, day by day: the day after it passes 0 and the day after it passes 30 CNY. Nobody
+-- is compared on a day whose horizon isn't over.
 running as (
     select
         team_id,
         usage_on,
         sum(net_cny) over (partition by team_id order by usage_on asc) as net_so_far
     from journey.workload_days
+    where usage_on < $data_complete_on - $headline_horizon
 ),
 
 spending as (
