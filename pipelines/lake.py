@@ -41,7 +41,7 @@ from pipelines.sources import registry
 from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile
 
 LAKE_VERSION = 4
-HELD_BYTES = 128 << 20  # of a file's rows that wait in memory for their day files
+HELD_BYTES = 256 << 20  # of a file's rows that wait in memory for their day files
 HELD_ROWS = 2_000_000  # of a day that are sorted in memory
 MOST_SHOWN = 100_000  # rejects of a file that keep their text
 MOST_REFUSED = 1_000_000  # rows, with none accepted: the file is not what it seems
@@ -308,11 +308,9 @@ def _without_text(rejects: pl.DataFrame, before: int) -> pl.DataFrame:
 
 def _money(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """currency ('' where none is named), billed, effective: sums of what can be read."""
-    parts = [
-        f.select(pl.col("currency").str.to_uppercase().fill_null(""), pl.col("billed", "effective"))
-        for f in frames
-    ]
-    return pl.concat(parts).group_by("currency").agg(pl.col("billed", "effective").sum())
+    sums = pl.col("billed", "effective").sum()
+    parts = pl.concat([f.group_by("currency").agg(sums) for f in frames])
+    return parts.group_by(pl.col("currency").str.to_uppercase().fill_null("")).agg(sums)
 
 
 def _totals(money: list[pl.DataFrame]) -> tuple[dict[str, str], ...]:
