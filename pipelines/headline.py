@@ -29,11 +29,11 @@ def read(
     Raises UsageError for a horizon or breakdown that is not published.
     """
     with warehouse.published(places.published) as con, _rules(con, definition):
-        rows = warehouse.frame(con, "from metric.headline").to_dicts()
+        rows = warehouse.records(con, "from metric.headline")
         row = _at_horizon(rows, horizon)
         naive = con.execute("select name, share from metric.naive_gap order by name").fetchall()
         run = warehouse.one(con, "select max(published_at) from ops.runs")
-        coverage = warehouse.frame(con, "from metric.link_coverage").row(0, named=True)
+        coverage = warehouse.records(con, "from metric.link_coverage")[0]
         known = con.execute("select file from ops.files").fetchall()
         groups = _groups(con, row["horizon_days"], by) if by else None
     answer: dict[str, Any] = {
@@ -83,7 +83,7 @@ def _groups(con: Any, horizon: int, by: str) -> list[dict[str, Any]]:
     ]
     if known and by not in known:
         raise UsageError(f"There is no breakdown by {by!r}: use one of {', '.join(known)}.")
-    rows = warehouse.frame(
+    return warehouse.records(
         con,
         """
         select
@@ -98,7 +98,6 @@ def _groups(con: Any, horizon: int, by: str) -> list[dict[str, Any]]:
         """,
         {"horizon": horizon, "by": by},
     )
-    return rows.to_dicts()
 
 
 def _is_stale(places: Settings, seen: set[str]) -> bool:

@@ -143,6 +143,15 @@ def frame(con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None) ->
     return rows
 
 
+def records(
+    con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None
+) -> list[dict[str, Any]]:
+    """A query's rows by column name, without polars: it takes longer to import than to ask."""
+    cursor = con.execute(query, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
 def one(
     con: duckdb.DuckDBPyConnection, query: str, parameters: Any = None
 ) -> tuple[Any, ...] | None:

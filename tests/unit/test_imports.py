@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import driver
+from tests.robustness import small
+
 HEAVY = {
     "altair", "dagster", "dataframely", "duckdb", "faker", "great_tables", "narwhals", "numpy",
     "polars", "pyarrow", "pyspark", "rich", "scipy",
@@ -32,10 +35,28 @@ def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path) -> Non
     assert imported(tmp_path, *arguments) & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", ["headline", "open", "report"])
-def test_answers_import_no_orchestrator_and_no_simulator(command: str, tmp_path: Path) -> None:
-    """The published file is all they need (rendering a chart is a report's own work)."""
-    found = imported(tmp_path, command, *(["--sql", "select 1"] if command == "open" else []))
-    assert "duckdb" in found or command == "report"
-    assert "polars" not in found or command != "open"
-    assert found & {"dagster", "faker", "pyspark", "scipy", "dataframely"} == set()
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("published")
+    small.first(data / "landing")
+    driver.run(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["headline"], ["headline", "--json", "--by", "plan"], ["open", "--sql", "select 1"]],
+)
+def test_answers_import_the_database_and_nothing_else(
+    published: Path, arguments: list[str]
+) -> None:
+    """A night, a chart or a frame takes longer to import than the answer does."""
+    assert imported(published, *arguments) & HEAVY == {"duckdb"}
+
+
+@pytest.mark.parametrize("arguments", [["explain", "moves"], ["report"]])
+def test_pages_import_no_orchestrator_and_no_simulator(
+    published: Path, arguments: list[str]
+) -> None:
+    found = imported(published, *arguments)
+    assert found & {"dagster", "faker", "pyspark", "scipy"} == set()
