@@ -26,6 +26,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from pipelines import contracts
@@ -38,7 +39,7 @@ from pipelines.rollup.calendar import (
     on_business_day,
 )
 from pipelines.sources import registry
-from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile
+from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile, ahead
 
 LAKE_VERSION = 4
 HELD_BYTES = 256 << 20  # of a file's rows that wait in memory for their day files
@@ -249,7 +250,7 @@ def _convert(file: LandingFile, form: Format, entry: Entry, context: Context) ->
     credit_days: set[str] = set()
     ids = pl.DataFrame(schema=_IDENTITY)
     try:
-        for chunk in form.read(file.path, Options(timezone=file.timezone)):
+        for chunk in ahead(form.read(file.path, Options(timezone=file.timezone))):
             rows_read += chunk.rows.height + chunk.broken.height
             if form.family == "charges":
                 # Before any row is judged, so that a check can hold the rest against it.
@@ -376,8 +377,14 @@ class _Staging:
 
 def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     """By team or account, and within it as the file has them."""
-    order = next(c for c in ("team", "account", "team_id", "line") if c in rows.columns)
-    return rows.sort(order, maintain_order=True)
+    rows = rows.rechunk()  # to gather from many pieces takes five times as long
+    order = rows[next(c for c in ("team", "account", "team_id", "line") if c in rows.columns)]
+    if order.is_sorted():
+        return rows
+    if order.dtype == pl.String:
+        # Few names on many rows: their ranks are sorted in a quarter of the time.
+        order = order.cast(pl.Enum(order.unique().sort())).to_physical()
+    return rows[np.argsort(order.to_numpy(), kind="stable")]
 
 
 def _stream(rows: pl.LazyFrame, target: Path) -> None:
@@ -433,7 +440,8 @@ def _identities(family: str, good: pl.DataFrame) -> pl.DataFrame:
     if family == "charges":
         return good.select("account", "sub_account").unique()
     if family in OWNED:
-        return good.select(account="team", sub_account=pl.lit(None, pl.String)).unique()
+        teams = good.select(account=pl.col("team").unique())
+        return teams.with_columns(sub_account=pl.lit(None, pl.String))
     return pl.DataFrame(schema=_IDENTITY)
 
 

@@ -5,6 +5,7 @@ Does not belong here: a mapping of any one format, or rules on what a good row i
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -73,6 +74,15 @@ class Format:
     mapping: "Mapping"
     looks_like: Callable[[Path, bytes], str | None]
     read: Callable[[Path, Options], Iterator[Chunk]]
+
+
+def ahead(found: Iterator[Any]) -> Iterator[Any]:
+    """The same; the next is made by a thread while the last is used, which takes as long."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, found, None)
+        while (made := coming.result()) is not None:
+            coming = pool.submit(next, found, None)
+            yield made
 
 
 def cleaned(frame: pl.DataFrame) -> pl.DataFrame:

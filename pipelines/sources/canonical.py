@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.sources.base import (
+    EMPTY,
     Chunk,
     Format,
     Mapping,
@@ -79,6 +80,7 @@ ASSIGNMENTS: Mapping = {
     "arm": ("text", "arm"),
     "assigned_at": ("instant", "assigned_at"),
 }
+JSON_KINDS = ("integer", "boolean")  # that JSON itself can write
 CASES = dict.fromkeys(("status", "refused_by", "event"), lower) | {"currency": upper}
 # Where an unreadable value counts as absent; anywhere else it rejects its row.
 LENIENT = (
@@ -89,7 +91,8 @@ LENIENT = (
 def _read(mapping: Mapping, path: Path, options: Options) -> Iterator[Chunk]:
     wanted = [name for _, *names in mapping.values() for name in names]
     has_money = any(kind == "amount" for kind, *_ in mapping.values())
-    for raw, broken in pieces(path, wanted, is_exact=has_money):
+    types = {n: EMPTY[k] for k, *names in mapping.values() for n in names if k in JSON_KINDS}
+    for raw, broken in pieces(path, wanted, is_exact=has_money, types=types):
         chunk = convert(raw, broken, mapping, options.timezone, LENIENT)
         rows = chunk.rows.with_columns(
             by_spelling(chunk.rows[c], case) for c, case in CASES.items() if c in mapping

@@ -16,11 +16,11 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,14 @@ from pipelines.sources.base import (
     CHUNK_ROWS,
     MAX_LINE_BYTES,
     UnreadableFile,
+    ahead,
     broken_of,
 )
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
+Types = Mapping[str, pl.DataType]
 _BLOCK = 24 << 20
 _SCAN = 1 << 18  # fits a processor's cache, with what is made of it
 _MOST_COLUMNS = 10_000
@@ -163,12 +165,17 @@ def _past_blanks(text: str, at: int) -> int:
 
 
 def pieces(
-    path: Path, wanted: Sequence[str], rows_in: RowsIn | None = None, is_exact: bool = False
+    path: Path,
+    wanted: Sequence[str],
+    rows_in: RowsIn | None = None,
+    is_exact: bool = False,
+    types: Types = MappingProxyType({}),
 ) -> Iterator[Piece]:
     """Raw pieces of a file of any of the four containers, with the wanted columns only.
 
     rows_in opens JSON values whose rows lie deeper; is_exact keeps every digit of JSON numbers
-    (the fast reader goes through floats). Raises UnreadableFile when the container itself is
+    (the fast reader goes through floats); columns of `types` may come as whole numbers or
+    booleans instead of text, where JSON has nothing else in them. Raises UnreadableFile when the container itself is
     damaged or has none of the wanted columns.
     """
     if path.is_dir():
@@ -182,26 +189,17 @@ def pieces(
     elif kind == "csv":
         found = _csv(path, wanted)
     elif kind == "jsonl":
-        found = _jsonl(path, wanted, rows_in, is_exact)
+        found = _jsonl(path, wanted, rows_in, is_exact, types)
     else:
         found = _json(path, wanted, rows_in)
     try:
-        yield from _ahead(found)
+        yield from ahead(found)
     except _DAMAGE as error:
         raise UnreadableFile(f"the file is damaged ({_short(error)})") from None
     except UnicodeDecodeError:
         raise UnreadableFile("the text is not UTF-8") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise UnreadableFile(f"the file can't be read ({_short(error)})") from None
-
-
-def _ahead(found: Iterator[Piece]) -> Iterator[Piece]:
-    """The same pieces; the next one is read while the last is judged, which takes as long."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(next, found, None)
-        while piece := coming.result():
-            coming = pool.submit(next, found, None)
-            yield piece
 
 
 def _nothing_wanted(wanted: Sequence[str]) -> UnreadableFile:
@@ -294,13 +292,15 @@ def _over_long(line: int) -> UnreadableFile:
 
 
 def _jsonl(
-    path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool
+    path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool, types: Types
 ) -> Iterator[Piece]:
     last = 0
     for start, breaks, block in _blocks(path, _BLOCK):
         numbers = range(start, start + breaks + (not block.endswith(b"\n")))
         if not (rows_in or is_exact):
-            yield _json_piece(numbers, block, wanted)
+            frame = _json_rows(numbers, block, wanted, types) if types else None
+            types = types if frame is not None else {}  # not to try in vain again and again
+            yield _json_piece(numbers, block, wanted) if frame is None else (frame, _no_broken())
             continue
         # One block's rows are numbered on from the last one's, so that no two share a line.
         numbered = _numbered(numbers, block)
@@ -316,26 +316,28 @@ def _numbered(numbers: Sequence[int], block: bytes) -> Iterator[tuple[int, bytes
 
 def _json_piece(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> Piece:
     """Rows by polars; by Python's reader what shows that it is no object or nothing for polars."""
-    if (frame := _json_rows(numbers, block, wanted)) is not None:
+    if (frame := _json_rows(numbers, block, wanted, {})) is not None:
         return frame, _no_broken()
     whole: list[tuple[int, bytes]] = []
     rest: list[tuple[int, bytes]] = []
     for n, line in _numbered(numbers, block):
         is_whole = line[:1] == b"{" and line[-1:] == b"}" and not _has_half_characters(line)
         (whole if is_whole else rest).append((n, line))
-    frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted)
+    frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted, {})
     numbered = _numbered(numbers, block) if frame is None else rest
     rows, broken, _ = _rows(_parsed(numbered), wanted, None, 0)
     found = _frame(rows, wanted)
     return found if frame is None else pl.concat([frame, found]).sort("line"), broken_of(broken)
 
 
-def _json_rows(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> pl.DataFrame | None:
-    """Lines that are all objects, by polars; None when one is not."""
+def _json_rows(
+    numbers: Sequence[int], block: bytes, wanted: Sequence[str], types: Types
+) -> pl.DataFrame | None:
+    """Lines that are all objects, by polars; None when one is not, or not of its type."""
     if not block or _has_half_characters(block):
         return None
     try:
-        frame = pl.read_ndjson(block, schema=dict.fromkeys(wanted, pl.String))
+        frame = pl.read_ndjson(block, schema={**dict.fromkeys(wanted, pl.String()), **types})
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     if frame.height != len(numbers):  # blank lines
