@@ -257,15 +257,26 @@ def _blocks(path: Path, size: int) -> Iterator[tuple[int, int, bytes]]:
     Raises UnreadableFile at a line that is too long to be a row.
     """
     with open_bytes(path) as handle:
-        number, block = 1, handle.read(size).removeprefix(_BOM)
+        number, block = 1, _whole_lines(handle, size).removeprefix(_BOM)
         while block:
-            if not block.endswith(b"\n"):
-                block += handle.readline(MAX_LINE_BYTES + 1)
             _refuse_over_long(block, number)
             breaks = sum(int(np.count_nonzero(_found(p, b"\n"))) for p in _parts(block, _SCAN))
             yield number, breaks, block
             number += breaks
-            block = handle.read(size)
+            block = _whole_lines(handle, size)
+
+
+def _whole_lines(handle: Any, size: int) -> bytes:
+    """So many bytes, and what is left of the last line."""
+    if isinstance(handle, gzip.GzipFile):
+        block = handle.read(size)
+        return block if block.endswith(b"\n") else block + handle.readline(MAX_LINE_BYTES + 1)
+    # Only then read, so that the block is not copied to be made longer.
+    at = handle.tell()
+    handle.seek(at + size)
+    left = len(handle.readline(MAX_LINE_BYTES + 1))
+    handle.seek(at)
+    return bytes(handle.read(size + left))
 
 
 def _found(text: memoryview, byte: bytes) -> npt.NDArray[np.bool_]:
