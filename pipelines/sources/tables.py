@@ -6,7 +6,8 @@ Does not belong here: what any column means (that is each format's adapter).
 
 Every reader yields (raw, broken): raw has those of the wanted columns that the file has, plus
 line; broken has line, reason, row. Text containers give text columns (nested JSON stays text),
-but for numbers of JSON that a format asks for; Parquet keeps its types. Memory is bounded by the size of a piece, never by that of the file.
+but for numbers of JSON that a format asks for; Parquet keeps its types. Memory is bounded by the
+size of a piece, never by that of the file.
 
 A line is unique within a file: the line of a JSON Lines row, the place in an array or among the
 rows of a document, the row's number plus one in a CSV, the row's number in Parquet.
