@@ -51,6 +51,7 @@ UNDATED = "all"
 DATED = {"requests": "requested_at", "charges": "charge_start"}
 OWNED = ("requests", "subscriptions", "charges")
 Progress = Callable[[str, int, int], None]
+ROWS_AT_ONCE = 1_000_000  # of the days that are read together
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ class Entry:
 
     def path(self, lake: Path, day: str) -> Path:
         return lake / self.family / f"day={day}" / f"{self.fingerprint}.parquet"
+
+
+Days = dict[date, list[Entry]]  # business day -> the files that have rows on it
 
 
 @dataclass(frozen=True)
@@ -609,7 +613,7 @@ def rejects(entry: Entry, lake: Path) -> pl.DataFrame:
     return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema=REJECTED)
 
 
-def days_of(entries: Iterable[Entry], family: str) -> dict[date, list[Entry]]:
+def days_of(entries: Iterable[Entry], family: str) -> Days:
     """Business day -> entries with rows of the family on it, sorted by fingerprint."""
     found: dict[date, list[Entry]] = defaultdict(list)
     for entry in sorted(entries, key=lambda e: e.fingerprint):
@@ -618,6 +622,21 @@ def days_of(entries: Iterable[Entry], family: str) -> dict[date, list[Entry]]:
                 if day != UNDATED:
                     found[date.fromisoformat(day)].append(entry)
     return dict(sorted(found.items()))
+
+
+def batches(days: Days, rows_per_batch: int = ROWS_AT_ONCE) -> Iterable[Days]:
+    """Whole days, grouped so that a batch holds about that many rows (bounded memory)."""
+    batch: Days = {}
+    rows = 0
+    for day, entries in days.items():
+        size = sum(e.days[str(day)] for e in entries)
+        if batch and rows + size > rows_per_batch:
+            yield batch
+            batch, rows = {}, 0
+        batch[day] = entries
+        rows += size
+    if batch:
+        yield batch
 
 
 def read_days(

@@ -8,9 +8,7 @@ Duplicates are looked for by a hash of the id and judged on the identity itself,
 comparison touches only the few rows whose hashes meet.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
-from pipelines.lake import Entry
+from pipelines.lake import Days
 from pipelines.reference import Reference
 from pipelines.rollup import aggregates, numbered
 from pipelines.rollup.numbered import Numbers
@@ -59,7 +57,6 @@ _FILES = {
     "path": pl.String,
 }  # fmt: skip
 _ORIGIN = ("source", "usage_on", "fingerprint")
-Days = dict[date, list[Entry]]
 
 
 @dataclass(frozen=True)
@@ -193,18 +190,3 @@ def deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort(ORDER, descending=DESCENDING, nulls_last=True).unique(
         IDENTITY, keep="first", maintain_order=True
     )
-
-
-def batches(days: Days, rows_per_batch: int = 1_000_000) -> Iterable[Days]:
-    """Whole days, grouped so that a batch holds about that many rows (bounded memory)."""
-    batch: Days = {}
-    rows = 0
-    for day, entries in days.items():
-        size = sum(e.days[str(day)] for e in entries)
-        if batch and rows + size > rows_per_batch:
-            yield batch
-            batch, rows = {}, 0
-        batch[day] = entries
-        rows += size
-    if batch:
-        yield batch

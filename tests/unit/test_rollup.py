@@ -200,7 +200,7 @@ def credit_and_use(
          "sub_account": list(uses), "currency": ["CNY"] * len(uses),
          "usage_on": [date(2026, 1, 5)] * len(uses)}, schema_overrides={"sub_account": pl.String}
     ).with_columns(positive=pl.Series([Decimal(v) for v in uses.values()], dtype=AMOUNT))  # fmt: skip
-    return charges._spread(credits, positive)
+    return charges._spread(credits, charges._reach(credits, positive))
 
 
 def test_a_credit_is_spread_over_the_account_pro_rata() -> None:
