@@ -224,6 +224,8 @@ def split(
     if family == "charges":
         known = pl.col("currency").is_in(sorted(currencies))
         rows = rows.with_columns(is_known_currency=known.fill_null(True))
+    if schema.is_valid(rows):
+        return rows.select(*columns), pl.DataFrame(schema=REJECTED)
     result = schema.filter(rows)
     good, failures = result.result, result.failure
     bad = failures.details()

@@ -229,13 +229,13 @@ def _roll_up_requests(
     night: Night,
     con: duckdb.DuckDBPyConnection,
     engine: engines.Engine,
-    todo: requests.Days,
+    todo: lake.Days,
     marks: dict[date, Inputs],
     reasons: dict[date, str],
     spans: pl.DataFrame,
 ) -> None:
     done = 0
-    for batch in requests.batches(todo, engine.rows_per_batch):
+    for batch in lake.batches(todo, engine.rows_per_batch):
         facts = engine.roll_up(batch, night.settings.lake, spans, night.reference)
         with warehouse.transaction(con):
             for table, frame in (
@@ -265,9 +265,6 @@ def _request_marks(night: Night, entries: list[Entry]) -> dict[date, Inputs]:
     }
 
 
-_CHARGE_BATCH = 62
-
-
 def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Rebuilt:
     """fact.charge_days: the days whose fingerprint changed, and `force`.
 
@@ -280,8 +277,8 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
         asked = _changed_days(con, "charges", marks) | (force & marks.keys())
         changed = sorted(asked - lake.frozen_days(entries, "charges"))
         reasons = _reasons(con, "charges", changed, marks, entries)
-        for at in range(0, len(changed), _CHARGE_BATCH):
-            batch = {d: days.get(d, []) for d in changed[at : at + _CHARGE_BATCH]}
+        todo, done = {d: days.get(d, []) for d in changed}, 0
+        for batch in lake.batches(todo, charges.ROWS_AT_ONCE):
             facts = charges.roll_up(batch, night.settings.lake, book, spans, night.reference)
             with warehouse.transaction(con):
                 for table, frame in (
@@ -291,7 +288,8 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
                 ):
                     warehouse.replace_days(con, table.name, batch, frame)
                 _mark_days(con, "charges", batch, marks, reasons)
-            night.progress("charges -> facts", min(at + _CHARGE_BATCH, len(changed)), len(changed))
+            done += len(batch)
+            night.progress("charges -> facts", done, len(changed))
         documented.ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
         documented.ensure(con, tables.UNMAPPED_DAYS, charges.UNMAPPED)
         documented.ensure(con, tables.ADJUSTMENT_DAYS, charges.ADJUSTMENTS)

@@ -45,8 +45,8 @@ class Bug:
 BUGS = (
     Bug(
         "no dedupe",
-        "pipelines/rollup/requests.py",
-        'scan = scan.filter(~pl.col("row").is_in(losers["row"].implode()))',
+        "pipelines/rollup/numbered.py",
+        "key[gone[: np.searchsorted(gone, len(key))]] = -1",
         "pass",
     ),
     Bug(

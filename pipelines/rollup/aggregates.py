@@ -31,6 +31,13 @@ HOUR_KEYS = ("usage_on", "team_id", "hour_at")
 KIND = (
     "source", "usage_on", "team", "member", "model", "task", "tier", "status", "refused_by", "on_plan",
 )  # fmt: skip
+SUMS = (nw.len().cast(nw.Int64).alias("requests"), *(nw.col(name).sum() for name in TOKENS))
+# What facts have for a text that a source left out or wrote in its own way: its column, and how.
+NAMED = {
+    "member_id": ("member", nw.col("member").fill_null("")),
+    "model_key": ("model", nw.col("model").str.to_lowercase()),
+    "task": ("task", nw.col("task").fill_null(UNCLASSIFIED)),
+}
 PRICES: dict[str, Any] = {
     "usage_on": pl.Date, "model_key": pl.String, "tier": pl.Int64, "fresh_price": pl.Float64,
     "cached_price": pl.Float64, "output_price": pl.Float64,
@@ -41,14 +48,23 @@ def kinds(rows: Rows, bounds: Iterable[int]) -> Rows:
     """Requests of each kind and their tokens; bounds are `tier_bounds`.
 
     rows: source, usage_on, team, member, model, task, status, refused_by, on_plan and tokens.
-    Grain KIND; requests, input_tokens (cached tokens are part of it), cached_tokens, output_tokens.
+    Grain KIND; requests, input_tokens (cached tokens are part of it), cached_tokens, output_tokens,
+    and NAMED.
     """
+    return (
+        measured(rows, bounds)
+        .group_by(*KIND)
+        .agg(*SUMS)
+        .with_columns(**{name: rule for name, (_, rule) in NAMED.items()})
+    )
+
+
+def measured(rows: Rows, bounds: Iterable[int]) -> Rows:
+    """Rows with their tier, and tokens that can be summed."""
     given = {name: nw.col(name).fill_null(0) for name in TOKENS}
     given["cached_tokens"] = nw.min_horizontal(given["cached_tokens"], given["input_tokens"])
     over = [(nw.col("input_tokens") > bound).cast(nw.Int64) for bound in bounds]
-    counted = rows.with_columns(tier=sum(over, nw.lit(0))).with_columns(**given)
-    sums = [nw.col(name).sum() for name in TOKENS]
-    return counted.group_by(*KIND).agg(nw.len().cast(nw.Int64).alias("requests"), *sums)
+    return rows.with_columns(tier=sum(over, nw.lit(0))).with_columns(**given)
 
 
 def with_team(rows: Rows, spans: Rows | None) -> Rows:
@@ -78,8 +94,7 @@ def held_spans(team_spans: pl.DataFrame, sources: Iterable[str]) -> pl.DataFrame
 
 def member_days(kinds: Rows) -> Rows:
     """Grain usage_on, team_id, member_id ('' for none); tokens of accepted requests."""
-    named = _flagged(kinds).with_columns(member_id=nw.col("member").fill_null(""))
-    return _summed(named, MEMBER_KEYS, (*MEMBER_COUNTS, *TOKENS))
+    return _summed(_flagged(kinds), MEMBER_KEYS, (*MEMBER_COUNTS, *TOKENS))
 
 
 def usage_days(kinds: Rows, prices: Rows) -> Rows:
@@ -87,10 +102,7 @@ def usage_days(kinds: Rows, prices: Rows) -> Rows:
 
     A model without a price costs nothing here, with a warning check beside the table.
     """
-    keyed = _flagged(kinds).with_columns(
-        task=nw.col("task").fill_null(UNCLASSIFIED), model_key=nw.col("model").str.to_lowercase()
-    )
-    priced = keyed.join(prices, on=["usage_on", "model_key", "tier"], how="left")
+    priced = _flagged(kinds).join(prices, on=["usage_on", "model_key", "tier"], how="left")
     # Prices are per million, so a thousandth of that is the price of a token in billionths. Whole
     # billionths, half up, make the sum the same in any order.
     nano = 1000.0 * (

@@ -28,8 +28,9 @@ def daily_parts(charges: pl.DataFrame, zone: str) -> pl.DataFrame:
         first_on=on_business_day(pl.col("charge_start"), zone),
         parts=pl.max_horizontal((length + _DAY - 1) // _DAY, 1),
     )
-    single = counted.filter(pl.col("parts") == 1).with_columns(usage_on=pl.col("first_on"))
     many = counted.filter(pl.col("parts") > 1)
+    single = counted.filter(pl.col("parts") == 1) if many.height else counted
+    single = single.with_columns(usage_on=pl.col("first_on"))
     if many.height:
         many = many.with_columns(part=pl.int_ranges(0, "parts")).explode("part", empty_as_null=True)
         many = many.with_columns(

@@ -15,7 +15,7 @@ import polars as pl
 
 from pipelines import warehouse
 from pipelines.errors import CheckFailed
-from pipelines.lake import Entry, read_days
+from pipelines.lake import Days, Entry, batches, days_of, read_days
 from pipelines.lake import statements as read_statements
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup.calendar import is_unallocated_credit
@@ -23,6 +23,7 @@ from pipelines.rollup.links import linked_team
 
 VERSION = 2
 FX_HOLD_DAYS = 7
+ROWS_AT_ONCE = 500_000  # daily parts of charges, of whole days, that are in memory together
 AMOUNT = pl.Decimal(38, 18)
 NET = pl.Decimal(38, 12)
 CREDIT_FAMILY, UNKNOWN_FAMILY = "credit", "other"
@@ -74,19 +75,20 @@ class Ledger:
     unallocated: pl.DataFrame
 
 
-def ledger(entries: Iterable[Entry], lake: Path) -> Ledger:
+def ledger(entries: Iterable[Entry], lake: Path, rows_per_batch: int = ROWS_AT_ONCE) -> Ledger:
     """Decide re-statements, the cost basis and credits over all visible charge files."""
     chosen = [e for e in entries if e.family == "charges" and not e.is_copy]
     statements = winning_statements(read_statements(chosen, lake))
     chosen = [e for e in chosen if not e.is_expired]
-    credits = _credits(chosen, lake, statements)
+    credits = _credits(chosen, lake, statements, rows_per_batch)
     if credits.height == 0:
         return Ledger(
             statements,
             pl.DataFrame(schema=CREDIT_RATES),
             pl.DataFrame(schema=UNALLOCATED),
         )
-    rates, unallocated = _spread(credits, _positive_days(chosen, lake, statements, credits))
+    reached = _reached(chosen, lake, statements, credits, rows_per_batch)
+    rates, unallocated = _spread(credits, reached)
     return Ledger(statements, rates, unallocated)
 
 
@@ -102,7 +104,7 @@ def winning_statements(statements: pl.DataFrame) -> pl.DataFrame:
 
 
 def roll_up(
-    days: dict[date, list[Entry]],
+    days: Days,
     lake: Path,
     book: Ledger,
     team_spans: pl.DataFrame,
@@ -112,7 +114,7 @@ def roll_up(
 
     Raises CheckFailed naming currency and day when a rate is missing for more than 7 days.
     """
-    files = [(day, entry) for day, entries in days.items() for entry in entries]
+    files = _files(days)
     if not files:
         return ChargeFacts(*(pl.DataFrame(schema=s) for s in (CHARGE_DAYS, UNMAPPED, ADJUSTMENTS)))
     rows = _counted(read_days(files, lake), book.statements)
@@ -280,15 +282,28 @@ def _with_team(rows: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _credits(entries: list[Entry], lake: Path, statements: pl.DataFrame) -> pl.DataFrame:
+def _files(days: Days) -> list[tuple[date, Entry]]:
+    return [(day, entry) for day, entries in days.items() for entry in entries]
+
+
+def _credits(
+    entries: list[Entry], lake: Path, statements: pl.DataFrame, rows_per_batch: int
+) -> pl.DataFrame:
     """Whole credits without a service: source, account, sub_account, currency, cost, period."""
-    files = [(date.fromisoformat(day), entry) for entry in entries for day in entry.credit_days]
-    if not files:
+    days: Days = {}
+    for entry in entries:
+        for day in entry.credit_days:
+            days.setdefault(date.fromisoformat(day), []).append(entry)
+    parts = [
+        _counted(read_days(_files(batch), lake).filter(is_unallocated_credit()), statements)
+        for batch in batches(days, rows_per_batch)
+    ]
+    if not parts:
         return pl.DataFrame()
-    parts = _counted(read_days(files, lake).filter(is_unallocated_credit()), statements)
     keys = ["source", "account", "sub_account", "currency", "fingerprint", "line"]
     return (
-        parts.group_by(keys)
+        pl.concat(parts)
+        .group_by(keys)
         .agg(
             credit=pl.col("cost").sum(),
             first_on=pl.col("usage_on").min(),
@@ -305,40 +320,50 @@ _COST_COLUMNS = [
 ]  # fmt: skip
 
 
-def _positive_days(
-    entries: list[Entry], lake: Path, statements: pl.DataFrame, credits: pl.DataFrame
+def _reached(
+    entries: list[Entry],
+    lake: Path,
+    statements: pl.DataFrame,
+    credits: pl.DataFrame,
+    rows_per_batch: int,
 ) -> pl.DataFrame:
-    """Positive cost per (source, account, sub_account, currency, usage_on) near the credits."""
+    """Each credit with what it may take from: the positive cost of its sub-account (of its account
+    when it names none) on each of its business days, in its currency.
+
+    The columns of credits, and target (the sub-account), usage_on, positive.
+    """
     accounts = credits.select("source", "account").unique()
     first, last = credits["first_on"].min(), credits["last_on"].max()
     assert isinstance(first, date) and isinstance(last, date)
-    files = [
-        (date.fromisoformat(day), entry)
-        for entry in entries
-        if entry.source in set(accounts["source"])
-        for day in entry.days
-        if first <= date.fromisoformat(day) <= last
-    ]
-    rows = read_days(files, lake, _COST_COLUMNS)
-    rows = rows.join(accounts, on=["source", "account"], how="semi")
-    rows = _counted(rows, statements).filter(pl.col("cost") > 0)
+    sources = set(accounts["source"])
+    billed = days_of((e for e in entries if e.source in sources), "charges")
+    near = {day: found for day, found in billed.items() if first <= day <= last}
     keys = ["source", "account", "sub_account", "currency", "usage_on"]
-    return rows.group_by(keys).agg(positive=pl.col("cost").sum()).sort(keys)
+    reached = []
+    for batch in batches(near, rows_per_batch):
+        rows = read_days(_files(batch), lake, _COST_COLUMNS)
+        rows = rows.join(accounts, on=["source", "account"], how="semi")
+        rows = _counted(rows, statements).filter(pl.col("cost") > 0)
+        positive = rows.group_by(keys).agg(positive=pl.col("cost").sum())
+        is_near = (pl.col("first_on") <= max(batch)) & (pl.col("last_on") >= min(batch))
+        reached.append(_reach(credits.filter(is_near), positive))
+    return pl.concat(reached)
 
 
-def _spread(credits: pl.DataFrame, positive: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rates per day of the positive rows, and what each credit could not place.
-
-    A credit goes to the positive rows of its sub-account (of the account when it names none) on
-    its business days, in its currency, and takes away at most all of them; the rest is its
-    remainder.
-    """
-    reach = credits.join(
+def _reach(credits: pl.DataFrame, positive: pl.DataFrame) -> pl.DataFrame:
+    return credits.join(
         positive.rename({"sub_account": "target"}), on=["source", "account", "currency"]
     ).filter(
         pl.col("usage_on").is_between("first_on", "last_on")
         & (pl.col("sub_account").is_null() | (pl.col("sub_account") == pl.col("target")))
     )
+
+
+def _spread(credits: pl.DataFrame, reach: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rates per day of the positive rows, and what each credit could not place.
+
+    A credit takes away at most all that it reaches, pro rata; the rest is its remainder.
+    """
     total = pl.col("positive").sum().over("credit_id")
     one, zero = pl.lit(1, AMOUNT), pl.lit(0, AMOUNT)
     reach = reach.with_columns(

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
+from pipelines.lake import Days
 from pipelines.reference import Reference
 from pipelines.rollup import requests
-from pipelines.rollup.requests import Days, RequestFacts
+from pipelines.rollup.requests import RequestFacts
 
 RollUp = Callable[[Days, Path, pl.DataFrame, Reference], RequestFacts]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.rollup import requests
+from pipelines.lake import ROWS_AT_ONCE, Days, batches
 
 WINDOW = 7  # days
 REPEATED_IDS: dict[str, Any] = {"usage_on": pl.Date, "source": pl.String, "ids": pl.Int64}
@@ -26,7 +26,7 @@ def looked_at(changed: Iterable[date]) -> list[date]:
 
 
 def repeated_ids(
-    days: requests.Days, lake: Path, looked: Iterable[date], rows_per_batch: int = 1_000_000
+    days: Days, lake: Path, looked: Iterable[date], rows_per_batch: int = ROWS_AT_ONCE
 ) -> pl.DataFrame:
     """usage_on, source, ids: how many of the day's ids also stand on one of the days before.
 
@@ -40,7 +40,7 @@ def repeated_ids(
         of_source = {d: [e for e in days[d] if e.source == source] for d in sorted(read)}
         before = pl.DataFrame(schema=_IDS)
         present = {d: entries for d, entries in of_source.items() if entries}
-        for batch in requests.batches(present, rows_per_batch):
+        for batch in batches(present, rows_per_batch):
             ids = pl.concat([before, _ids(batch, lake)])
             counted = sorted(batch.keys() & set(looked))
             again = _again(ids).filter(pl.col("usage_on").is_in(counted))
@@ -60,7 +60,7 @@ def _again(ids: pl.DataFrame) -> pl.DataFrame:
     return suspects.filter(is_again).group_by("usage_on").agg(ids=pl.len().cast(pl.Int64))
 
 
-def _ids(batch: requests.Days, lake: Path) -> pl.DataFrame:
+def _ids(batch: Days, lake: Path) -> pl.DataFrame:
     """usage_on, id: the hash of every row's request id."""
     paths = [str(e.path(lake, str(day))) for day, entries in batch.items() for e in entries]
     scan = pl.scan_parquet(paths, glob=False, hive_partitioning=True, hive_schema={"day": pl.Date})

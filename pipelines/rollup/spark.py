@@ -22,6 +22,7 @@ import narwhals as nw
 import polars as pl
 
 from pipelines.errors import UsageError
+from pipelines.lake import Days
 from pipelines.reference import Reference
 from pipelines.rollup import aggregates
 from pipelines.rollup.requests import (
@@ -34,7 +35,6 @@ from pipelines.rollup.requests import (
     ORDER,
     REFUSED,
     USAGE_DAYS,
-    Days,
     RequestFacts,
     finished,
 )

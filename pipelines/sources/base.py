@@ -5,8 +5,10 @@ Does not belong here: a mapping of any one format, or rules on what a good row i
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,31 @@ class Format:
     read: Callable[[Path, Options], Iterator[Chunk]]
 
 
+def ahead(found: Iterator[Any]) -> Iterator[Any]:
+    """The same; the next is made by a thread while the last is used, which takes as long."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, found, None)
+        while (made := coming.result()) is not None:
+            coming = pool.submit(next, found, None)
+            yield made
+
+
 def cleaned(frame: pl.DataFrame) -> pl.DataFrame:
     """All columns as text without surrounding blanks, null for every spelling of null."""
+    # A column that repeats itself is looked at value by value; most are clean as they are.
+    spelled = [c.drop_nulls().unique().alias(c.name) for c in frame if _repeats(c)]
+    texts = pl.concat(spelled) if spelled else pl.Series(dtype=pl.String)
+    is_dirty = texts.ne_missing(_cleaned(texts.to_frame("text")).to_series())
+    clean_already, at = set(), 0
+    for values in spelled:
+        if not is_dirty.slice(at, len(values)).any():
+            clean_already.add(values.name)
+        at += len(values)
+    others = _cleaned(frame.select(c for c in frame.columns if c not in clean_already))
+    return frame.with_columns(others.get_columns())
+
+
+def _cleaned(frame: pl.DataFrame) -> pl.DataFrame:
     # Two steps, since one expression would strip twice.
     stripped = frame.select(pl.all().cast(pl.String).str.strip_chars())
     return stripped.select(pl.when(~pl.all().is_in(NULLS)).then(pl.all()))
@@ -84,6 +109,25 @@ def cleaned(frame: pl.DataFrame) -> pl.DataFrame:
 def clean(text: pl.Series) -> pl.Series:
     """cleaned, of one column."""
     return cleaned(text.to_frame("text")).to_series().alias(text.name)
+
+
+def by_spelling(column: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """A change that leaves null as it is, made once a value where a text repeats few of them."""
+    if not _repeats(column):
+        return change(column)
+    spelled = column.drop_nulls().unique()
+    changed = change(spelled)
+    if changed.dtype == column.dtype and changed.equals(spelled):
+        return column
+    return changed.gather(column.cast(pl.Enum(spelled)).to_physical()).alias(column.name)
+
+
+def lower(text: pl.Series) -> pl.Series:
+    return text.str.to_lowercase()
+
+
+def upper(text: pl.Series) -> pl.Series:
+    return text.str.to_uppercase()
 
 
 def to_amount(column: pl.Series) -> pl.Series:
@@ -149,7 +193,7 @@ def to_float(column: pl.Series) -> pl.Series:
 def to_boolean(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Boolean:
         return column
-    return _run(clean(column).str.to_lowercase(), _boolean)
+    return by_spelling(column, lambda c: _run(clean(c).str.to_lowercase(), _boolean))
 
 
 def _boolean(text: pl.Expr) -> pl.Expr:
@@ -187,13 +231,11 @@ def parsed_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
         return zoned.dt.convert_time_zone("UTC")
     if column.dtype == pl.Date:
         return _local(column.cast(pl.Datetime("us")), timezone)
-    if _repeats(column):
-        # A bill says the same hours again and again: each is parsed once.
-        spelled = column.drop_nulls().unique()
-        return column.replace_strict(
-            spelled, parsed_instant(spelled, timezone), default=None, return_dtype=UTC_MICROSECONDS
-        )
-    text = column.cast(pl.String)
+    # A bill says the same hours again and again: each is parsed once.
+    return by_spelling(column.cast(pl.String), partial(_instant, timezone=timezone))
+
+
+def _instant(text: pl.Series, timezone: str) -> pl.Series:
     if (plain := _whole_seconds(text)) is not None:
         return plain
     text = clean(text)
@@ -218,9 +260,9 @@ def _repeats(column: pl.Series) -> bool:
 def _whole_seconds(text: pl.Series) -> pl.Series | None:
     """The commonest spelling, 2026-01-31T12:00:00Z, by the quickest parser; None for any other."""
     sizes = text.str.len_bytes()
-    if sizes.min() != 20 or sizes.max() != 20 or not text.str.ends_with("Z").all():
+    if sizes.min() != 20 or sizes.max() != 20:
         return None
-    parsed = text.str.head(19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", strict=False)
     return parsed.dt.replace_time_zone("UTC") if parsed.null_count() == text.null_count() else None
 
 

@@ -9,9 +9,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import polars as pl
-
-from pipelines.sources.base import Chunk, Format, Mapping, Options, convert
+from pipelines.sources.base import (
+    EMPTY,
+    Chunk,
+    Format,
+    Mapping,
+    Options,
+    by_spelling,
+    convert,
+    lower,
+    upper,
+)
 from pipelines.sources.tables import columns_of, pieces
 
 REQUESTS: Mapping = {
@@ -72,7 +80,8 @@ ASSIGNMENTS: Mapping = {
     "arm": ("text", "arm"),
     "assigned_at": ("instant", "assigned_at"),
 }
-CODES = ("status", "refused_by", "event")
+JSON_KINDS = ("integer", "boolean")  # that JSON itself can write
+CASES = dict.fromkeys(("status", "refused_by", "event"), lower) | {"currency": upper}
 # Where an unreadable value counts as absent; anywhere else it rejects its row.
 LENIENT = (
     "received_at", "input_tokens", "cached_tokens", "output_tokens", "opened_at", "confidence",
@@ -82,12 +91,12 @@ LENIENT = (
 def _read(mapping: Mapping, path: Path, options: Options) -> Iterator[Chunk]:
     wanted = [name for _, *names in mapping.values() for name in names]
     has_money = any(kind == "amount" for kind, *_ in mapping.values())
-    for raw, broken in pieces(path, wanted, is_exact=has_money):
+    types = {n: EMPTY[k] for k, *names in mapping.values() for n in names if k in JSON_KINDS}
+    for raw, broken in pieces(path, wanted, is_exact=has_money, types=types):
         chunk = convert(raw, broken, mapping, options.timezone, LENIENT)
-        codes = [c for c in CODES if c in mapping]
-        rows = chunk.rows.with_columns(pl.col(codes).str.to_lowercase())
-        if "currency" in mapping:
-            rows = rows.with_columns(pl.col("currency").str.to_uppercase())
+        rows = chunk.rows.with_columns(
+            by_spelling(chunk.rows[c], case) for c, case in CASES.items() if c in mapping
+        )
         yield Chunk(rows=rows, raw=chunk.raw, broken=chunk.broken, warnings=chunk.warnings)
 
 

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.sources.base import Chunk, Format, Mapping, Options, column_of, convert
+from pipelines.sources.base import (
+    Chunk,
+    Format,
+    Mapping,
+    Options,
+    by_spelling,
+    column_of,
+    convert,
+    upper,
+)
 from pipelines.sources.tables import columns_of, pieces
 
 # ProviderName was replaced by ServiceProviderName in 1.3 and is gone in 1.4; the new one first.
@@ -78,16 +87,17 @@ def read(path: Path, options: Options) -> Iterator[Chunk]:
     wanted = [name for _, *names in CHARGES.values() for name in names]
     for raw, broken in pieces(path, [*wanted, *OTHERS], is_exact=True):
         chunk = convert(raw, broken, CHARGES, options.timezone, ("list_cost",))
-        spelled = {c.lower(): c for c in (*CHARGE_CATEGORIES, "Correction")}
         rows = chunk.rows.with_columns(
-            pl.col("currency").str.to_uppercase(),
-            *(
-                pl.col(c).str.to_lowercase().replace_strict(spelled, default=pl.col(c))
-                for c in ("charge_category", "charge_class")
-            ),
+            by_spelling(chunk.rows["currency"], upper),
+            *(by_spelling(chunk.rows[c], _specified) for c in ("charge_category", "charge_class")),
         )
         warnings = (*chunk.warnings, *_warnings(rows, chunk.raw))
         yield Chunk(rows=rows, raw=chunk.raw, broken=chunk.broken, warnings=warnings)
+
+
+def _specified(categories: pl.Series) -> pl.Series:
+    spelled = {c.lower(): c for c in (*CHARGE_CATEGORIES, "Correction")}
+    return categories.str.to_lowercase().replace_strict(spelled, default=categories)
 
 
 def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
@@ -119,9 +129,12 @@ def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
     yield from _unknown(rows["charge_class"], "ChargeClass", ("Correction",))
     yield from _unknown(rows["service_category"], "ServiceCategory", SERVICE_CATEGORIES)
     # An export that rounds a cost to whole units loses the small workloads.
-    by_provider = rows.group_by("provider", maintain_order=True).agg(
-        rounds=(pl.col("effective") == pl.col("effective").round(0)).all()
-        & (pl.col("billed") != pl.col("billed").round(0)).any()
+    is_whole = rows.select(
+        "provider", *(pl.col(c) == pl.col(c).round(0) for c in ("effective", "billed"))
+    )
+    by_provider = is_whole.group_by("provider", maintain_order=True).agg(
+        rounds=pl.col("effective").all()
+        & ~pl.col("billed").all()
         & (pl.col("effective").count() > 1)
     )
     for name in by_provider.filter("rounds")["provider"].fill_null("(no provider)").sort():

@@ -5,8 +5,9 @@ what can't be read as a row with its line and reason.
 Does not belong here: what any column means (that is each format's adapter).
 
 Every reader yields (raw, broken): raw has those of the wanted columns that the file has, plus
-line; broken has line, reason, row. Text containers give text columns (nested JSON stays text);
-Parquet keeps its types. Memory is bounded by the size of a piece, never by that of the file.
+line; broken has line, reason, row. Text containers give text columns (nested JSON stays text),
+but for numbers of JSON that a format asks for; Parquet keeps its types. Memory is bounded by the
+size of a piece, never by that of the file.
 
 A line is unique within a file: the line of a JSON Lines row, the place in an array or among the
 rows of a document, the row's number plus one in a CSV, the row's number in Parquet.
@@ -16,11 +17,11 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,16 @@ from pipelines.sources.base import (
     CHUNK_ROWS,
     MAX_LINE_BYTES,
     UnreadableFile,
+    ahead,
     broken_of,
 )
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
-_BLOCK = 16 << 20
-_SCAN = 1 << 20  # fits a processor's cache
+Types = Mapping[str, pl.DataType]
+_BLOCK = 24 << 20
+_SCAN = 1 << 18  # fits a processor's cache, with what is made of it
 _MOST_COLUMNS = 10_000
 _MOST_ROWS_PER_BYTE = 100  # of a Parquet; more is a bomb
 _HEAD = 65_536
@@ -163,12 +166,17 @@ def _past_blanks(text: str, at: int) -> int:
 
 
 def pieces(
-    path: Path, wanted: Sequence[str], rows_in: RowsIn | None = None, is_exact: bool = False
+    path: Path,
+    wanted: Sequence[str],
+    rows_in: RowsIn | None = None,
+    is_exact: bool = False,
+    types: Types = MappingProxyType({}),
 ) -> Iterator[Piece]:
     """Raw pieces of a file of any of the four containers, with the wanted columns only.
 
     rows_in opens JSON values whose rows lie deeper; is_exact keeps every digit of JSON numbers
-    (the fast reader goes through floats). Raises UnreadableFile when the container itself is
+    (the fast reader goes through floats); columns of `types` may come as whole numbers or
+    booleans instead of text, where JSON has nothing else in them. Raises UnreadableFile when the container itself is
     damaged or has none of the wanted columns.
     """
     if path.is_dir():
@@ -182,26 +190,17 @@ def pieces(
     elif kind == "csv":
         found = _csv(path, wanted)
     elif kind == "jsonl":
-        found = _jsonl(path, wanted, rows_in, is_exact)
+        found = _jsonl(path, wanted, rows_in, is_exact, types)
     else:
         found = _json(path, wanted, rows_in)
     try:
-        yield from _ahead(found)
+        yield from ahead(found)
     except _DAMAGE as error:
         raise UnreadableFile(f"the file is damaged ({_short(error)})") from None
     except UnicodeDecodeError:
         raise UnreadableFile("the text is not UTF-8") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise UnreadableFile(f"the file can't be read ({_short(error)})") from None
-
-
-def _ahead(found: Iterator[Piece]) -> Iterator[Piece]:
-    """The same pieces; the next one is read while the last is judged, which takes as long."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming = pool.submit(next, found, None)
-        while piece := coming.result():
-            coming = pool.submit(next, found, None)
-            yield piece
 
 
 def _nothing_wanted(wanted: Sequence[str]) -> UnreadableFile:
@@ -259,15 +258,31 @@ def _blocks(path: Path, size: int) -> Iterator[tuple[int, int, bytes]]:
     Raises UnreadableFile at a line that is too long to be a row.
     """
     with open_bytes(path) as handle:
-        number, block = 1, handle.read(size).removeprefix(_BOM)
+        number, block = 1, _whole_lines(handle, size).removeprefix(_BOM)
         while block:
-            if not block.endswith(b"\n"):
-                block += handle.readline(MAX_LINE_BYTES + 1)
             _refuse_over_long(block, number)
-            breaks = block.count(b"\n")
+            breaks = sum(int(np.count_nonzero(_found(p, b"\n"))) for p in _parts(block, _SCAN))
             yield number, breaks, block
             number += breaks
-            block = handle.read(size)
+            block = _whole_lines(handle, size)
+
+
+def _whole_lines(handle: Any, size: int) -> bytes:
+    """So many bytes, and what is left of the last line."""
+    if isinstance(handle, gzip.GzipFile):
+        block = handle.read(size)
+        return block if block.endswith(b"\n") else block + handle.readline(MAX_LINE_BYTES + 1)
+    # Only then read, so that the block is not copied to be made longer.
+    at = handle.tell()
+    handle.seek(at + size)
+    left = len(handle.readline(MAX_LINE_BYTES + 1))
+    handle.seek(at)
+    return bytes(handle.read(size + left))
+
+
+def _found(text: memoryview, byte: bytes) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = np.frombuffer(text, dtype=np.uint8) == byte[0]
+    return found
 
 
 def _refuse_over_long(whole: bytes, number: int) -> None:
@@ -289,13 +304,15 @@ def _over_long(line: int) -> UnreadableFile:
 
 
 def _jsonl(
-    path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool
+    path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool, types: Types
 ) -> Iterator[Piece]:
     last = 0
     for start, breaks, block in _blocks(path, _BLOCK):
         numbers = range(start, start + breaks + (not block.endswith(b"\n")))
         if not (rows_in or is_exact):
-            yield _json_piece(numbers, block, wanted)
+            frame = _json_rows(numbers, block, wanted, types) if types else None
+            types = types if frame is not None else {}  # not to try in vain again and again
+            yield _json_piece(numbers, block, wanted) if frame is None else (frame, _no_broken())
             continue
         # One block's rows are numbered on from the last one's, so that no two share a line.
         numbered = _numbered(numbers, block)
@@ -311,26 +328,28 @@ def _numbered(numbers: Sequence[int], block: bytes) -> Iterator[tuple[int, bytes
 
 def _json_piece(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> Piece:
     """Rows by polars; by Python's reader what shows that it is no object or nothing for polars."""
-    if (frame := _json_rows(numbers, block, wanted)) is not None:
+    if (frame := _json_rows(numbers, block, wanted, {})) is not None:
         return frame, _no_broken()
     whole: list[tuple[int, bytes]] = []
     rest: list[tuple[int, bytes]] = []
     for n, line in _numbered(numbers, block):
         is_whole = line[:1] == b"{" and line[-1:] == b"}" and not _has_half_characters(line)
         (whole if is_whole else rest).append((n, line))
-    frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted)
+    frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted, {})
     numbered = _numbered(numbers, block) if frame is None else rest
     rows, broken, _ = _rows(_parsed(numbered), wanted, None, 0)
     found = _frame(rows, wanted)
     return found if frame is None else pl.concat([frame, found]).sort("line"), broken_of(broken)
 
 
-def _json_rows(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> pl.DataFrame | None:
-    """Lines that are all objects, by polars; None when one is not."""
+def _json_rows(
+    numbers: Sequence[int], block: bytes, wanted: Sequence[str], types: Types
+) -> pl.DataFrame | None:
+    """Lines that are all objects, by polars; None when one is not, or not of its type."""
     if not block or _has_half_characters(block):
         return None
     try:
-        frame = pl.read_ndjson(block, schema=dict.fromkeys(wanted, pl.String))
+        frame = pl.read_ndjson(block, schema={**dict.fromkeys(wanted, pl.String()), **types})
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     if frame.height != len(numbers):  # blank lines
@@ -540,12 +559,11 @@ class _Lines:
 def _lines(block: bytes, commas: int) -> _Lines:
     starts, is_plain, at = [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)], 0
     for part in _parts(block, _SCAN):
-        data = np.frombuffer(part, dtype=np.uint8)
-        ends = np.flatnonzero(data == 10)
-        begins = np.concatenate(([0], ends[ends < len(data) - 1] + 1))
+        ends = np.flatnonzero(_found(part, b"\n"))
+        begins = np.concatenate(([0], ends[ends < len(part) - 1] + 1))
         starts.append(begins + at)
-        is_plain.append(_plain_lines(data, begins, commas))
-        at += len(data)
+        is_plain.append(_plain_lines(part, begins, commas))
+        at += len(part)
     return _Lines(block, np.concatenate([*starts, [at]]), np.concatenate(is_plain))
 
 
@@ -559,15 +577,23 @@ def _parts(text: bytes, size: int) -> Iterator[memoryview]:
 
 
 def _plain_lines(
-    data: npt.NDArray[np.uint8], begins: npt.NDArray[np.int64], commas: int
+    part: memoryview, begins: npt.NDArray[np.int64], commas: int
 ) -> npt.NDArray[np.bool_]:
     # A count of quotes that runs over at 256 stays even or odd, and at worst is taken for none.
-    quotes = np.add.reduceat((data == 34).view(np.uint8), begins, dtype=np.uint8)
-    seen = np.add.reduceat((data == 44).view(np.uint8), begins, dtype=np.uint32)
-    has_values = np.diff(begins, append=len(data)) > commas + 2  # beside commas and a line end
+    quotes = np.add.reduceat(_found(part, b'"').view(np.uint8), begins, dtype=np.uint8)
+    seen = _counts(_found(part, b","), begins)
+    has_values = np.diff(begins, append=len(part)) > commas + 2  # beside commas and a line end
     is_full = (seen == commas) | ((seen > commas) & (quotes > 0))
     plain: npt.NDArray[np.bool_] = (quotes % 2 == 0) & is_full & has_values
     return plain
+
+
+def _counts(found: npt.NDArray[np.bool_], begins: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """How many are found from each beginning to the next."""
+    counts = np.add.reduceat(found.view(np.uint8), begins, dtype=np.uint8)
+    if counts.sum(dtype=np.int64) == np.count_nonzero(found):
+        return counts  # none ran over at 256, and bytes are counted five times as quick
+    return np.add.reduceat(found.view(np.uint8), begins, dtype=np.uint32)
 
 
 def _fault(row: list[str], width: int) -> str:

@@ -1,5 +1,7 @@
 """Cloudbound's own files: every family from CSV, JSON Lines and Parquet, and the traps of values."""
 
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipelines.sources import base, tables
 from tests.sources.reading import Reading, lines, read, write
 
 AT = datetime(2025, 1, 24, 9, 20, 46, 847371, tzinfo=UTC)
@@ -263,3 +266,39 @@ def test_times_outside_the_calendar(tmp_path: Path, text: str, expected: str | N
         expected is not None
     )
     assert reading.reasons == ["valid_to can't be read as a time"] * (expected is None)
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [base.clean, base.to_instant, base.to_boolean, base.to_amount, base.to_integer, base.lower],
+)
+def test_a_column_that_repeats_itself_is_read_like_its_pieces(
+    parse: Callable[[pl.Series], pl.Series],
+) -> None:
+    spellings = (
+        "x", " x ", "", "NULL", None, "Yes", " no", "1", "2026-01-31T12:00:00Z", "2026-01-31 ",
+        "1769860800", "12.50", "$1,000", "(2.1)", "\u00a0\u4e2d", "X",
+    )  # fmt: skip
+    column = pl.Series("text", [spellings[n * n % 97 % 16] for n in range(20_000)], pl.String)
+    pieces = pl.concat([parse(column.slice(at, 100)) for at in range(0, 20_000, 100)])
+    assert parse(column).equals(pieces)
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        ("12", 12), ("-0", 0), ("null", None), ('"12"', 12), ('" 1,200 "', 1200), ("12.0", 12),
+        ("12.5", None), ("true", None), ("[1]", None),
+    ],
+)  # fmt: skip
+def test_a_json_number_is_the_same_among_numbers_and_among_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str, expected: int | None
+) -> None:
+    monkeypatch.setattr(tables, "_BLOCK", 1_000)
+    typed = REQUEST | {"cached_tokens": 1, "output_tokens": 2, "on_plan": True}
+    plain = [typed | {"request_id": f"r{n}", "input_tokens": n} for n in range(20)]
+    odd = json.dumps(typed | {"request_id": "odd", "input_tokens": 0})
+    odd = odd.replace('"input_tokens": 0', f'"input_tokens": {token}') + "\n"
+    text = lines(*plain[:10]) + odd + lines(*plain[10:])
+    found = read(write(tmp_path, "requests.jsonl", text))
+    assert found.column("input_tokens") == [*range(10), expected, *range(10, 20)]

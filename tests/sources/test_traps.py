@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from pipelines import inspection, lake, landing, night, tables
-from pipelines.rollup import repeats
+from pipelines.rollup import charges, repeats
 from pipelines.settings import CHECKOUT
 from pipelines.sources import page
 from tests import driver
@@ -92,6 +92,38 @@ def test_trap_4_free_credit_leaves_a_running_workload_without_a_billable_day(
     assert facts.query(
         tmp_path, "select family, net_cny from fact.charge_days order by family"
     ) == [("credit", 0), ("storage", 0)]
+
+
+def test_a_credit_of_a_month_is_spread_the_same_however_few_days_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a year of bills nor its credits fit into memory at once."""
+
+    def day(n: int, cost: str, sub: str = "007") -> dict[str, str]:
+        on = {"ChargePeriodStart": f"2024-09-{n:02d}T00:00:00Z", "SubAccountId": sub}
+        end = {"ChargePeriodEnd": f"2024-09-{n + 1:02d}T00:00:00Z"}
+        return on | end | {"BilledCost": cost, "EffectiveCost": cost}
+
+    credit = {"ChargeCategory": "Credit", "ServiceName": "", "ResourceType": ""}
+    of_month = credit | {
+        "ChargePeriodStart": "2024-09-01T00:00:00Z", "ChargePeriodEnd": "2024-09-30T00:00:00Z",
+        "SubAccountId": "", "BilledCost": "-8", "EffectiveCost": "-8",
+    }  # fmt: skip
+    bill(
+        tmp_path / "landing", "2024-09-30/a.csv",
+        day(2, "4"), day(9, "6", "008"), day(20, "10"), of_month, credit | day(9, "-2", "008"),
+    )  # fmt: skip
+    work = facts.load(tmp_path)
+    entries = night.entries_of(work)
+    whole = charges.ledger(entries, work.settings.lake)
+    assert whole.credit_rates.height == 3
+    for_each_day = charges.ledger(entries, work.settings.lake, rows_per_batch=1)
+    assert whole.credit_rates.equals(for_each_day.credit_rates)
+    assert whole.unallocated.equals(for_each_day.unallocated)
+    before = facts.query(tmp_path, "from fact.charge_days order by all")
+    monkeypatch.setattr(charges, "ROWS_AT_ONCE", 1)
+    night.build_charge_days(work, force=frozenset(lake.days_of(entries, "charges")))
+    assert facts.query(tmp_path, "from fact.charge_days order by all") == before
 
 
 @pytest.mark.parametrize(

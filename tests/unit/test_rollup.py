@@ -3,15 +3,18 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from pipelines import reference, settings
 from pipelines.errors import CheckFailed
-from pipelines.rollup import aggregates, calendar, charges, links, requests
+from pipelines.rollup import aggregates, calendar, charges, links, numbered, requests
 from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
 
 REFERENCE = reference.load(settings.CHECKOUT / "data" / "reference")
@@ -60,6 +63,42 @@ def test_equal_deliveries_are_settled_by_content_not_by_order() -> None:
     one, two = request(status="ok", fingerprint="b"), request(status="failed", fingerprint="a")
     first = requests.deduplicate(frame(one, two))["status"].to_list()
     assert requests.deduplicate(frame(two, one))["status"].to_list() == first
+
+
+@pytest.mark.parametrize(("piece_rows", "key_bits"), [(100_000, 62), (7, 62), (100_000, 12)])
+def test_kinds_of_numbers_are_kinds_of_texts(
+    piece_rows: int, key_bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a kind is cut into pieces, and where a key outgrows its bits."""
+    monkeypatch.setattr(numbered, "_PIECE_ROWS", piece_rows)
+    monkeypatch.setattr(numbered, "_KEY_BITS", key_bits)
+    texts = {"team": "ba", "member": [None, "", "m"], "model": "Gg", "task": [None, "code"],
+             "status": ["ok", "refused"], "refused_by": [None, "5h"],
+             "on_plan": [None, True, False], "input_tokens": [None, 9, 200_000]}  # fmt: skip
+    draw = np.random.default_rng(5)
+    drawn = ({name: of[draw.integers(len(of))] for name, of in texts.items()} for _ in range(400))
+    rows = frame(*(request(**row) for row in drawn))
+    lost = np.arange(3, 400, 9)
+    files = pl.DataFrame({"source": "gateway", "usage_on": [date(2026, 1, 5), date(2026, 1, 6)],
+                          "path": [str(tmp_path / "a"), str(tmp_path / "b")]})  # fmt: skip
+    rows = rows.with_columns(usage_on=files["usage_on"].gather(np.arange(400) // 250))
+    for path, part in zip(files["path"], (rows[:250], rows[250:]), strict=True):
+        part.write_parquet(path, row_group_size=60)
+    bounds = aggregates.tier_bounds(REFERENCE)
+    found = numbered.counted(files, lost, bounds)
+    counting = rows.with_row_index("row").filter(~pl.col("row").is_in(lost)).lazy()
+    kinds = aggregates.kinds(nw.from_native(counting), bounds).to_native().collect()
+    every = [name for name in kinds.columns if name != "member"]
+    texts_of = {"team": pl.String, "member_id": pl.String, "model": pl.String, "task": pl.String}
+    assert_frame_equal(
+        found.kinds.cast(texts_of).select(every), kinds.select(every), check_row_order=False
+    )
+    refused = aggregates.refused(nw.from_native(counting)).to_native().collect()
+    assert_frame_equal(
+        found.refused.cast({"team": pl.String}).select(requests.REFUSED),
+        refused.select(requests.REFUSED),
+        check_row_order=False,
+    )
 
 
 def usage(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -161,7 +200,7 @@ def credit_and_use(
          "sub_account": list(uses), "currency": ["CNY"] * len(uses),
          "usage_on": [date(2026, 1, 5)] * len(uses)}, schema_overrides={"sub_account": pl.String}
     ).with_columns(positive=pl.Series([Decimal(v) for v in uses.values()], dtype=AMOUNT))  # fmt: skip
-    return charges._spread(credits, positive)
+    return charges._spread(credits, charges._reach(credits, positive))
 
 
 def test_a_credit_is_spread_over_the_account_pro_rata() -> None:
