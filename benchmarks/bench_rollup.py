@@ -57,7 +57,7 @@ CLICKHOUSE_FLAGS = """
 """
 
 
-def _days(folder: Path) -> Iterator[tuple[requests.Days, list[str]]]:
+def _days(folder: Path) -> Iterator[tuple[lake.Days, list[str]]]:
     entries = lake.inventory(folder / "lake")
     for day, found in lake.days_of(entries, "requests").items():
         yield {day: found}, [str(e.path(folder / "lake", str(day))) for e in found]
@@ -76,6 +76,7 @@ def ours(folder: Path) -> Answer:
         )
         for at, more in enumerate((facts.member_days.height, *sums)):
             total[at] += more
+        del facts  # as a night lets go of a batch before the next
     return total[0], total[1], total[2]
 
 

@@ -246,6 +246,7 @@ def _roll_up_requests(
             ):
                 warehouse.replace_days(con, table.name, batch, frame)
             _mark_days(con, "requests", batch, marks, reasons)
+        del facts, frame  # else they stand in memory beside the next batch
         done += len(batch)
         night.progress("requests -> facts", done, len(todo))
 
@@ -288,6 +289,7 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
                 ):
                     warehouse.replace_days(con, table.name, batch, frame)
                 _mark_days(con, "charges", batch, marks, reasons)
+            del facts, frame
             done += len(batch)
             night.progress("charges -> facts", done, len(changed))
         documented.ensure(con, tables.CHARGE_DAYS, charges.CHARGE_DAYS)
