@@ -181,6 +181,7 @@ def accounts(seed: int, plan_effect: float, count: int = 3000) -> Accounts:
     start, complete = date(2024, 11, 1), date(2025, 12, 1)
     days = np.datetime64(start) + np.minimum(s, 9_000)
     is_seen = onset <= (complete - start).days
+    spend = _spend(ids[spends], start)
     return Accounts(
         {
             "journey.teams": pl.DataFrame(
@@ -196,8 +197,10 @@ def accounts(seed: int, plan_effect: float, count: int = 3000) -> Accounts:
             "fact.teams": pl.DataFrame(
                 {"team_id": ids, "opened_at": [datetime(2024, 11, 1, tzinfo=UTC)] * count}
             ),
-            "fact.charge_days": _spend(ids[spends], start),
-            "journey.workload_days": _spend(ids[spends], start),
+            "journey.workload_days": spend,
+            "journey.billed_teams": spend.group_by("team_id").agg(
+                first_charge_on=pl.col("usage_on").min()
+            ),
             "journey.qualifying_days": pl.DataFrame(
                 {"team_id": ids[is_seen], "usage_on": np.datetime64(start) + onset[is_seen]}
             ),
