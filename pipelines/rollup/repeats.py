@@ -16,6 +16,8 @@ import polars as pl
 from pipelines.lake import ROWS_AT_ONCE, Days, batches
 
 WINDOW = 7  # days
+# Every batch is sorted together with the WINDOW days before it: a small one would sort them anew.
+IDS_AT_ONCE = 4 * ROWS_AT_ONCE
 REPEATED_IDS: dict[str, Any] = {"usage_on": pl.Date, "source": pl.String, "ids": pl.Int64}
 _IDS = {"usage_on": pl.Date, "id": pl.UInt64}
 
@@ -26,7 +28,7 @@ def looked_at(changed: Iterable[date]) -> list[date]:
 
 
 def repeated_ids(
-    days: Days, lake: Path, looked: Iterable[date], rows_per_batch: int = ROWS_AT_ONCE
+    days: Days, lake: Path, looked: Iterable[date], rows_per_batch: int = IDS_AT_ONCE
 ) -> pl.DataFrame:
     """usage_on, source, ids: how many of the day's ids also stand on one of the days before.
 
