@@ -58,6 +58,20 @@ risk_sets as (
     from leaving
 ),
 
+-- A window adds doubles in an order that depends on what stands beside the stratum; decimals have
+-- no order, so a curve is the same to the last bit wherever it is computed.
+day_terms as (
+    select
+        stratum,
+        days,
+        at_risk,
+        moved,
+        censored,
+        ln(nullif(at_risk - moved, 0) / at_risk::double)::decimal(38, 30) as log_stay,
+        (moved / (at_risk::double * nullif(at_risk - moved, 0)))::decimal(38, 30) as variance_term
+    from risk_sets
+),
+
 survival as (
     select
         stratum,
@@ -66,9 +80,12 @@ survival as (
         moved,
         censored,
         sum(moved) over up_to_day as moved_so_far,
-        product((at_risk - moved) / at_risk::double) over up_to_day as remaining,
-        sum(moved / (at_risk::double * nullif(at_risk - moved, 0))) over up_to_day as greenwood
-    from risk_sets
+        case
+            when bool_or(moved = at_risk) over up_to_day then 0
+            else exp((sum(log_stay) over up_to_day)::double)
+        end as remaining,
+        (sum(variance_term) over up_to_day)::double as greenwood
+    from day_terms
     window up_to_day as (
         partition by stratum order by days asc
         rows between unbounded preceding and current row

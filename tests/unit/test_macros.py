@@ -256,6 +256,31 @@ def test_macros_work_by_qualified_name_from_another_database(copied_file: Path) 
 # --- wilson ---------------------------------------------------------------------------------
 
 
+def test_a_curve_is_the_same_to_the_last_bit_whatever_stands_beside_it(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    """The grid of definitions and the published curve hold the same stratum among others, under
+    another name."""
+    con.execute(
+        """
+        create or replace temp table numbered as
+        select s % 40 as stratum, hash(s, 1) % 300 as days, hash(s, 2) % 3 = 0 as moved
+        from range(60000) as t(s)
+        """
+    )
+    con.execute(
+        "create or replace temp table named as "
+        "select 'name ' || stratum as stratum, days, moved from numbered"
+    )
+    found = []
+    for name, stratum in (("numbered", "7"), ("named", "'name 7'")):
+        con.execute(f"create or replace temp table drawn as from kaplan_meier('{name}')")
+        query = f"select * exclude (stratum) from drawn where stratum = {stratum}"
+        found.append(con.execute(query).fetchall())
+    assert len(found[0]) > 50
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("x", "n", "low", "high"),
     [
