@@ -286,6 +286,12 @@ def _files(days: Days) -> list[tuple[date, Entry]]:
     return [(day, entry) for day, entries in days.items() for entry in entries]
 
 
+_COST_COLUMNS = [
+    "account", "sub_account", "billing_period", "provider", "currency", "billed", "effective",
+]  # fmt: skip
+_CREDIT_COLUMNS = [*_COST_COLUMNS, "service", "line"]
+
+
 def _credits(
     entries: list[Entry], lake: Path, statements: pl.DataFrame, rows_per_batch: int
 ) -> pl.DataFrame:
@@ -295,7 +301,10 @@ def _credits(
         for day in entry.credit_days:
             days.setdefault(date.fromisoformat(day), []).append(entry)
     parts = [
-        _counted(read_days(_files(batch), lake).filter(is_unallocated_credit()), statements)
+        _counted(
+            read_days(_files(batch), lake, _CREDIT_COLUMNS).filter(is_unallocated_credit()),
+            statements,
+        )
         for batch in batches(days, rows_per_batch)
     ]
     if not parts:
@@ -313,11 +322,6 @@ def _credits(
         .sort(keys)
         .with_row_index("credit_id")
     )
-
-
-_COST_COLUMNS = [
-    "account", "sub_account", "billing_period", "provider", "currency", "billed", "effective",
-]  # fmt: skip
 
 
 def _reached(
