@@ -4,6 +4,7 @@ Belongs here: the rules of METRIC that turn a row's time and money into days.
 Does not belong here: windows, weeks or states (sql/journey).
 """
 
+from datetime import timedelta
 from decimal import Decimal
 
 import polars as pl
@@ -16,6 +17,19 @@ def on_business_day(instant: pl.Expr, zone: str) -> pl.Expr:
     return instant.dt.convert_time_zone(zone).dt.date()
 
 
+def business_days(instants: pl.Series, zone: str) -> pl.Series:
+    """on_business_day of many: one addition, where the zone's clock is not changed in between."""
+    first, last = instants.min(), instants.max()
+    hour = timedelta(hours=1)
+    if first is not None and (last - first) / hour < len(instants):  # type: ignore[operator]
+        hours = pl.datetime_range(first, last + hour, hour).dt.convert_time_zone(zone)  # type: ignore[operator, arg-type]
+        offsets = pl.select(hours.dt.base_utc_offset() + hours.dt.dst_offset()).to_series().unique()
+        if len(offsets) == 1:
+            there: pl.Series = instants + offsets.item()
+            return there.dt.date()
+    return instants.to_frame("at").select(on_business_day(pl.col("at"), zone)).to_series()
+
+
 def daily_parts(charges: pl.DataFrame, zone: str) -> pl.DataFrame:
     """One row per business day that a charge covers: usage_on, billed, effective, list_cost.
 
@@ -25,7 +39,7 @@ def daily_parts(charges: pl.DataFrame, zone: str) -> pl.DataFrame:
     """
     length = (pl.col("charge_end") - pl.col("charge_start")).dt.total_microseconds().fill_null(0)
     counted = charges.with_columns(
-        first_on=on_business_day(pl.col("charge_start"), zone),
+        first_on=business_days(charges["charge_start"], zone),
         parts=pl.max_horizontal((length + _DAY - 1) // _DAY, 1),
     )
     many = counted.filter(pl.col("parts") > 1)

@@ -18,6 +18,7 @@ from pipelines.sources.base import (
     Mapping,
     Options,
     by_spelling,
+    clean,
     column_of,
     convert,
     upper,
@@ -107,10 +108,9 @@ def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
         yield f"mandatory FOCUS columns are missing: {', '.join(missing)}"
     if rows.height == 0:
         return
-    contracted = column_of(raw, "ContractedCost")
     is_usage = (rows["charge_category"] == "Usage").fill_null(False)
     faults = {
-        "ContractedCost is null on usage rows": contracted.is_null() & is_usage,
+        "ContractedCost is null on usage rows": _is_null(raw, "ContractedCost") & is_usage,
         "EffectiveCost is null where BilledCost is not": rows["effective"].is_null()
         & rows["billed"].is_not_null(),
         "BilledCost is null": rows["billed"].is_null(),
@@ -139,6 +139,15 @@ def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
     )
     for name in by_provider.filter("rounds")["provider"].fill_null("(no provider)").sort():
         yield f"EffectiveCost of {name} has no decimals although its BilledCost has: it is rounded"
+
+
+def _is_null(raw: pl.DataFrame, name: str) -> pl.Series:
+    """Where a column of costs has no value."""
+    costs = raw[name] if name in raw.columns else column_of(raw, name)
+    # What begins as a number does, or as a text between those, is none of the spellings of null.
+    if costs.dtype == pl.String and costs.is_between("-", ":").all(ignore_nulls=False):
+        return costs.is_null()
+    return clean(costs).is_null()
 
 
 def _unknown(values: pl.Series, name: str, known: tuple[str, ...]) -> Iterator[str]:

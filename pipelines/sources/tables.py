@@ -252,19 +252,13 @@ def _plain(value: Any) -> str | None:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _blocks(path: Path, size: int) -> Iterator[tuple[int, int, bytes]]:
-    """(number of the first line, count of line ends, bytes) in blocks of whole lines.
-
-    Raises UnreadableFile at a line that is too long to be a row.
-    """
+def _blocks(path: Path) -> Iterator[bytes]:
+    """A file's bytes in blocks of whole lines."""
     with open_bytes(path) as handle:
-        number, block = 1, _whole_lines(handle, size).removeprefix(_BOM)
+        block = _whole_lines(handle, _BLOCK).removeprefix(_BOM)
         while block:
-            _refuse_over_long(block, number)
-            breaks = sum(int(np.count_nonzero(_found(p, b"\n"))) for p in _parts(block, _SCAN))
-            yield number, breaks, block
-            number += breaks
-            block = _whole_lines(handle, size)
+            yield block
+            block = _whole_lines(handle, _BLOCK)
 
 
 def _whole_lines(handle: Any, size: int) -> bytes:
@@ -286,7 +280,10 @@ def _found(text: memoryview, byte: bytes) -> npt.NDArray[np.bool_]:
 
 
 def _refuse_over_long(whole: bytes, number: int) -> None:
-    """Stride from line end to line end; a stride that meets none is an over-long line."""
+    """Raise UnreadableFile at a line that is too long to be a row; number is that of the first.
+
+    Stride from line end to line end; a stride that meets none is an over-long line.
+    """
     at = 0
     while at < len(whole):
         end = whole.rfind(b"\n", at, at + MAX_LINE_BYTES + 1)
@@ -306,9 +303,12 @@ def _over_long(line: int) -> UnreadableFile:
 def _jsonl(
     path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool, types: Types
 ) -> Iterator[Piece]:
-    last = 0
-    for start, breaks, block in _blocks(path, _BLOCK):
+    last, start = 0, 1
+    for block in _blocks(path):
+        _refuse_over_long(block, start)
+        breaks = sum(int(np.count_nonzero(_found(p, b"\n"))) for p in _parts(block, _SCAN))
         numbers = range(start, start + breaks + (not block.endswith(b"\n")))
+        start += breaks
         if not (rows_in or is_exact):
             frame = _json_rows(numbers, block, wanted, types) if types else None
             types = types if frame is not None else {}  # not to try in vain again and again
@@ -436,14 +436,17 @@ def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
     if not set(header) & set(wanted):
         raise _nothing_wanted(wanted)
     _refuse_wide(len(header))
-    number, before = 1, b""
-    for start, _, block in _blocks(path, _BLOCK):
-        block = before + (block[len(first) :] if start == 1 else block)
+    number, start, before = 1, 1, b""
+    for more in _blocks(path):
+        block = before + more
+        _refuse_over_long(block, start)
+        if start == 1:
+            block, start = block[len(first) :], 2
         lines = _lines(block, first.count(b","))
         if not before and not lines.is_plain.all() and block.count(b'"') % 2:
             before = block  # a quoted line break may lie across the end of the block
             continue
-        before = b""
+        start, before = start + len(lines.is_plain), b""
         piece, number = _csv_piece(lines, header, wanted, number)
         yield piece
     if before:

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
+from pipelines.rollup import calendar
 from pipelines.sources import base, tables
+from pipelines.sources.base import UTC_MICROSECONDS
 from tests.sources.reading import Reading, lines, read, write
 
 AT = datetime(2025, 1, 24, 9, 20, 46, 847371, tzinfo=UTC)
@@ -302,3 +305,13 @@ def test_a_json_number_is_the_same_among_numbers_and_among_texts(
     text = lines(*plain[:10]) + odd + lines(*plain[10:])
     found = read(write(tmp_path, "requests.jsonl", text))
     assert found.column("input_tokens") == [*range(10), expected, *range(10, 20)]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("begin", ["2026-03-07", "2026-04-04", "2026-10-31", "2026-12-30"])
+def test_a_business_day_is_the_same_by_addition_and_by_the_calendar(zone: str, begin: str) -> None:
+    first = datetime.fromisoformat(f"{begin}T00:00:01Z")
+    # Where the clock is changed at one of these four, addition would be wrong for half of them.
+    at = pl.Series("at", [first + timedelta(minutes=7 * n) for n in range(500)], UTC_MICROSECONDS)
+    found = calendar.business_days(at, zone).to_list()
+    assert found == [instant.astimezone(ZoneInfo(zone)).date() for instant in at]

@@ -98,6 +98,12 @@ def test_alibabas_preview_is_accepted_with_a_warning(tmp_path: Path) -> None:
     assert reading.warnings == ["ContractedCost is null on usage rows in some rows"]
 
 
+@pytest.mark.parametrize("cost", ["", " null ", "NaN", "  "])
+def test_a_cost_is_null_in_every_spelling(tmp_path: Path, cost: str) -> None:
+    reading = focus(tmp_path, {}, {"ContractedCost": cost})
+    assert reading.warnings == ["ContractedCost is null on usage rows in some rows"]
+
+
 def test_tencents_preview_has_no_effective_cost_and_no_category(tmp_path: Path) -> None:
     empty = {"EffectiveCost": "", "ServiceCategory": "", "ProviderName": "Tencent Cloud"}
     reading = focus(tmp_path, empty)
