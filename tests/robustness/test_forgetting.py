@@ -153,7 +153,8 @@ def test_a_night_after_expiry_prints_the_same(
     after = dict(small.version(tmp_path / "cloudbound.duckdb"))
     changed = {name for name in before if after[name] != before[name]}
     assert "ref.team_spans" in changed
-    assert changed <= {"ref.team_spans", "ref.identity_stretches", "journey.merges"}
+    links = {"ref.team_spans", "ref.identity_stretches", "journey.billed_teams", "journey.merges"}
+    assert changed <= links
     versions = f"lake {lake.LAKE_VERSION}, contracts {contracts.VERSION}"
     assert driver.query(tmp_path, "select distinct versions from ops.runs") == [(versions,)]
     kept = "from ops.files where file <> 'directory/links.csv' order by file"
