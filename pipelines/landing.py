@@ -5,6 +5,7 @@ Does not belong here: opening a file for its rows (that is sources/) or anything
 
 Layout: landing/<source>/[<snapshot>/...]<file>, and landing/<source>/manifest.jsonl with one
 object a line: file (relative to the source folder), sha256, recorded_at, format, timezone.
+landing/<source>/.hashes.json spares reading files again that nobody touched (hashes.py).
 """
 
 import hashlib
