@@ -36,7 +36,7 @@ def command(folder: Path, *arguments: str) -> int:
     """Exit code of a Python process that works on the folder."""
     environment = os.environ | {"CLOUDBOUND_DATA": str(folder)}
     environment.pop("DAGSTER_HOME", None)  # the checkout's dagster.yaml is what is measured
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles Dagster: 4 s
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles Dagster
     done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True)
     return done.returncode
 

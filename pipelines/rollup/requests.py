@@ -1,8 +1,8 @@
 """Days of requests to facts with polars: exact de-duplication, then the sums of aggregates.py.
 
 Belongs here: the identity of a request, which of its deliveries counts, and how facts look.
-Does not belong here: counting rows (numbered.py), what a request counts as (aggregates.py), active days, habits, anything that
-needs a second day (sql/journey).
+Does not belong here: counting rows (numbered.py), what a request counts as (aggregates.py), active
+days, habits, anything that needs a second day (sql/journey).
 
 Duplicates are looked for by a hash of the id and judged on the identity itself, so the exact
 comparison touches only the few rows whose hashes meet.
