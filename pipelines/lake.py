@@ -457,12 +457,15 @@ def _ids_path(entry: Entry, lake: Path) -> Path:
 
 def identities(entries: Iterable[Entry], lake: Path) -> pl.DataFrame:
     """source, account, sub_account of everyone who delivered a row."""
-    frames = [pl.DataFrame(schema={"source": pl.String} | _IDENTITY)]
+    files: dict[str, list[Path]] = defaultdict(list)
     for entry in entries:
         if entry.family in OWNED and not entry.is_copy and not entry.whole_file_reason:
-            frame = pl.read_parquet(_ids_path(entry, lake))
-            frames.append(frame.select(pl.lit(entry.source).alias("source"), *_IDENTITY))
-    return pl.concat(frames).unique().sort(pl.all())
+            files[entry.source].append(_ids_path(entry, lake))
+    found = [pl.DataFrame(schema={"source": pl.String} | _IDENTITY)]
+    for source, paths in files.items():
+        scan = pl.scan_parquet(paths, glob=False).select(*_IDENTITY).unique()
+        found.append(scan.select(pl.lit(source).alias("source"), *_IDENTITY).collect())
+    return pl.concat(found).sort(pl.all())
 
 
 def _newest_on(family: str, dated: pl.DataFrame, zone: str) -> str:
@@ -642,14 +645,20 @@ def batches(days: Days, rows_per_batch: int = ROWS_AT_ONCE) -> Iterable[Days]:
 
 
 def read_days(
-    files: list[tuple[date, Entry]], lake: Path, columns: list[str] | None = None
+    files: list[tuple[date, Entry]],
+    lake: Path,
+    columns: list[str] | None = None,
+    where: pl.Expr | None = None,
 ) -> pl.DataFrame:
     """Rows of many day files at once, with usage_on, source, snapshot and fingerprint.
 
-    One scan: opening thousands of small files one by one costs more than reading them.
+    One scan: opening thousands of small files one by one costs more than reading them. Rows that
+    `where` (over the files' columns) leaves out are not decoded.
     """
     paths = [str(entry.path(lake, str(day))) for day, entry in files]
     scan = pl.scan_parquet(paths, include_file_paths="path", glob=False)
+    if where is not None:
+        scan = scan.filter(where)
     if columns is not None:
         scan = scan.select(*columns, "path")
     rows = scan.with_columns(pl.col("path").cast(pl.Enum(paths)).to_physical()).collect()

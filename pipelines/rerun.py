@@ -5,11 +5,12 @@ Does not belong here: any rule (sql/), or the night's own tables (night.py).
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import duckdb
@@ -86,26 +87,44 @@ class _Versions:
     it, binds.
 
     A definition that changes the floor alone needs other qualifying days, but the same windows
-    and habits; what the base definition already made in the file is used as it stands.
+    and habits; what the base definition already made in the file is used as it stands. A table is
+    dropped after the last definition that reads it.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, original: str, target: str, base: Definition
+        self,
+        con: duckdb.DuckDBPyConnection,
+        original: str,
+        target: str,
+        base: Definition,
+        definitions: Iterable[Definition],
     ) -> None:
         self._con = con
         *self._assets, self._target = _needed(target)
         made = self._keys(_bound(con, base))
-        self._tables = {(name, key): f"{original}.{name}" for name, key in made.items()}
+        self._tables = {version: f"{original}.{version[0]}" for version in made.items()}
+        self._definitions = [(d, _bound(con, d)) for d in definitions]
+        self._uses = Counter(v for _, bound in self._definitions for v in self._keys(bound).items())
+        self._uses.update(made.items())  # never the last one: those are the file's
+        self._numbers = count()
         con.execute("create schema version")
 
-    def show(self, definition: Definition) -> tuple[str, dict[str, Any]]:
-        """The target's query and what it binds; every table that it reads is the definition's."""
-        bound = _bound(self._con, definition)
-        keys = self._keys(bound)
+    def __iter__(self) -> Iterator[tuple[Definition, str, dict[str, Any]]]:
+        """Each definition with the target's query and what it binds; while it is the current one,
+        every table that the query reads is the definition's."""
+        for definition, bound in self._definitions:
+            keys = self._keys(bound)
+            self._show(keys, bound)
+            yield definition, self._target.query, _values(self._target, bound)
+            self._uses.subtract(keys.items())
+            for version in (v for v in keys.items() if v in self._tables and not self._uses[v]):
+                self._con.execute(f"drop table {self._tables.pop(version)}")
+
+    def _show(self, keys: dict[str, str], bound: dict[str, Any]) -> None:
         for asset in self._assets:
             version = asset.name, keys[asset.name]
             if version not in self._tables:
-                self._tables[version] = f"version.table_{len(self._tables)}"
+                self._tables[version] = f"version.table_{next(self._numbers)}"
                 self._con.execute(
                     f"create table {self._tables[version]} as {asset.query}",
                     _values(asset, bound) or None,
@@ -113,7 +132,6 @@ class _Versions:
             self._con.execute(
                 f"create or replace view {asset.name} as from {self._tables[version]}"
             )
-        return self._target.query, _values(self._target, bound)
 
     def _keys(self, bound: dict[str, Any]) -> dict[str, str]:
         keys: dict[str, str] = {}
@@ -140,9 +158,9 @@ def _shares(
     """
     with warehouse.beside(con) as original:
         con.execute(f"create table clocks as from {original}.journey.strata limit 0")
-        versions = _Versions(con, original, "journey.clocks", base)
-        for definition in definitions:
-            query, bound = versions.show(definition)
+        for definition, query, bound in _Versions(
+            con, original, "journey.clocks", base, definitions
+        ):
             con.execute(
                 f"""
                 insert into clocks

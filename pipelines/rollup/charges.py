@@ -302,7 +302,7 @@ def _credits(
             days.setdefault(date.fromisoformat(day), []).append(entry)
     parts = [
         _counted(
-            read_days(_files(batch), lake, _CREDIT_COLUMNS).filter(is_unallocated_credit()),
+            read_days(_files(batch), lake, _CREDIT_COLUMNS, is_unallocated_credit()),
             statements,
         )
         for batch in batches(days, rows_per_batch)
@@ -342,10 +342,11 @@ def _reached(
     sources = set(accounts["source"])
     billed = days_of((e for e in entries if e.source in sources), "charges")
     near = {day: found for day, found in billed.items() if first <= day <= last}
+    is_credited = pl.col("account").is_in(accounts["account"].unique().implode())
     keys = ["source", "account", "sub_account", "currency", "usage_on"]
     reached = []
     for batch in batches(near, rows_per_batch):
-        rows = read_days(_files(batch), lake, _COST_COLUMNS)
+        rows = read_days(_files(batch), lake, _COST_COLUMNS, is_credited)
         rows = rows.join(accounts, on=["source", "account"], how="semi")
         rows = _counted(rows, statements).filter(pl.col("cost") > 0)
         positive = rows.group_by(keys).agg(positive=pl.col("cost").sum())

@@ -125,54 +125,44 @@ def stretches(identities: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFram
     the account itself. Identities without a link are listed only when a link names their own id
     as a team: they are what keeps such a team alive.
     """
-    known: dict[tuple[str, str], list[tuple[str, date, date]]] = {}
-    for source, source_id, team, start, end in team_spans.iter_rows():
-        known.setdefault((source, source_id), []).append((team, start, end or _OPEN))
-    # A million identities without a link are no walk of ours: only those around a link are rows.
+    everyone = _around(identities, team_spans)
+    edges = pl.concat(
+        everyone.join(team_spans, left_on=["source", id_], right_on=["source", "source_id"]).select(
+            *IDENTITY, day=edge
+        )
+        for id_ in ("sub_account", "account")
+        for edge in ("from_on", "to_on")
+    ).drop_nulls("day")
+    ever = everyone.with_columns(day=pl.lit(None, pl.Date))
+    rows = pl.concat([ever, edges]).unique().sort(*IDENTITY, "day")
+    by_sub, by_account = (
+        linked_team(rows, team_spans, id_, "day") for id_ in ("sub_account", "account")
+    )
+    linked = by_sub.fill_null(by_account)
+    rows = rows.with_columns(
+        team_id=linked.fill_null(rows["account"]), is_linked=linked.is_not_null()
+    )
+    is_as_before = pl.all_horizontal(
+        pl.col(name).eq_missing(pl.col(name).shift())
+        for name in (*IDENTITY, "team_id", "is_linked")
+    )
+    return rows.filter(~is_as_before).rename({"day": "from_on"}).select(*STRETCHES)
+
+
+def _around(identities: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
+    """The identities that a link touches, those whose account is a team of some link, and linked
+    ids that never delivered a row: a million identities without a link are no history of ours."""
     linked = team_spans.select("source", "source_id").unique()
     owners, subs = (
-        identities.join(
-            linked, left_on=["source", id_], right_on=["source", "source_id"], how="semi"
-        )
+        identities.join(linked, left_on=["source", id_], right_on=["source", "source_id"], how="semi")
         for id_ in ("account", "sub_account")
+    )  # fmt: skip
+    known_subs = subs.select("source", source_id="sub_account")
+    alone = linked.join(known_subs, on=["source", "source_id"], how="anti").select(
+        "source", account="source_id", sub_account=pl.lit(None, pl.String)
     )
-    known_subs = set(subs.select("source", "sub_account").iter_rows())
-    alone = {(*key, None) for key in known if key not in known_subs}
-    named = {*team_spans["team_id"], *owners["account"], *subs["account"], *(i[1] for i in alone)}
-    around = identities.filter(pl.col("account").is_in(list(named)))
-    everyone = alone | set(around.select(*IDENTITY).iter_rows())
-    rows: list[tuple[str, str, str | None, str, date | None, bool]] = []
-    for identity in sorted(everyone, key=lambda i: (i[0], i[1], i[2] or "")):
-        links = _links_of(identity, known)
-        if not links and identity[1] not in named:
-            continue
-        edges = sorted({day for spans_of in links for _, a, b in spans_of for day in (a, b)})
-        previous: tuple[str, bool] | None = None
-        for start in [None, *(e for e in edges if e != _OPEN)]:
-            now = _team_on(identity[1], links, start)
-            if now != previous:
-                rows.append((*identity, now[0], start, now[1]))
-            previous = now
-    return pl.DataFrame(rows, schema=STRETCHES, orient="row")
-
-
-_Known = dict[tuple[str, str], list[tuple[str, date, date]]]
-
-
-def _links_of(
-    identity: tuple[str, str, str | None], known: _Known
-) -> list[list[tuple[str, date, date]]]:
-    """Links of the sub-account, then of the account."""
-    source, account, sub = identity
-    ids = [i for i in (sub, account) if i is not None]
-    return [known[(source, i)] for i in ids if (source, i) in known]
-
-
-def _team_on(
-    account: str, links: list[list[tuple[str, date, date]]], day: date | None
-) -> tuple[str, bool]:
-    for spans_of in links:
-        for team, start, end in spans_of:
-            if day is not None and start <= day < end:
-                return team, True
-    return account, False
+    own = [team_spans["team_id"], *(f["account"] for f in (owners, subs, alone))]
+    named = pl.concat([s.rename("account") for s in own]).unique().to_frame()
+    return pl.concat(
+        [identities.select(*IDENTITY).join(named, on="account", how="semi"), alone]
+    ).unique()

@@ -10,34 +10,36 @@
 with
 
 -- A qualifying day of a team that was absorbed is decided only when its whole window is its own.
-decided_days as (
+followed as (
     select
-        q.team_id,
-        q.usage_on
-    from journey.qualifying_days as q
-    left join journey.merges as merges on q.team_id = merges.team_id
-    where merges.merged_on is null or q.usage_on <= merges.merged_on - $qualifying_window_days
+        subscribers.team_id,
+        subscribers.subscribed_on,
+        merges.merged_on - $qualifying_window_days as decided_to
+    from journey.subscribers as subscribers
+    left join journey.merges as merges on subscribers.team_id = merges.team_id
 ),
 
 moved as (
     select
-        subscribers.team_id,
-        min(q.usage_on) filter (where q.usage_on >= subscribers.subscribed_on) as moved_on,
+        followed.team_id,
+        followed.subscribed_on,
+        min(q.usage_on) filter (where q.usage_on >= followed.subscribed_on) as moved_on,
         coalesce(bool_or(
-            q.usage_on
-            between subscribers.subscribed_on - $lookback_days and subscribers.subscribed_on - 1
+            q.usage_on between followed.subscribed_on - $lookback_days and followed.subscribed_on - 1
         ), false) as is_native,
         coalesce(
-            bool_or(q.usage_on < subscribers.subscribed_on - $lookback_days), false
+            bool_or(q.usage_on < followed.subscribed_on - $lookback_days), false
         ) as was_on_cloud
-    from journey.subscribers as subscribers
-    left join decided_days as q on subscribers.team_id = q.team_id
-    group by subscribers.team_id
+    from followed
+    left join journey.qualifying_days as q
+        on
+            followed.team_id = q.team_id
+            and (followed.decided_to is null or q.usage_on <= followed.decided_to)
+    group by followed.team_id, followed.subscribed_on
 ),
 
 -- History is a property of the export: of those that bill or link the team, the one that starts
--- last;
--- for a team that none bills yet, the one that starts first.
+-- last; for a team that none bills yet, the one that starts first.
 own_history as (
     select
         billed_teams.team_id,
@@ -59,10 +61,9 @@ select
     moved.was_on_cloud,
     coalesce(
         coalesce(own_history.starts_on, any_history.starts_on)
-        <= subscribers.subscribed_on - $lookback_days,
+        <= moved.subscribed_on - $lookback_days,
         false
     ) as has_full_lookback
 from moved
-inner join journey.subscribers as subscribers on moved.team_id = subscribers.team_id
 left join own_history on moved.team_id = own_history.team_id
 cross join any_history

@@ -273,6 +273,38 @@ def test_a_later_version_of_a_link_closes_it() -> None:
     assert spans(*rows) == [("a", date(2025, 1, 1), date(2025, 3, 1))]
 
 
+def test_the_history_of_an_identity_goes_by_its_sub_account_then_its_account() -> None:
+    def day(number: int) -> date:
+        return date(2026, 1, number)
+
+    team_spans = pl.DataFrame(
+        [
+            ("b", "account", "owner", day(1), None),
+            ("b", "sub", "guest", day(5), day(9)),
+            ("b", "silent", "nobody", day(2), day(4)),
+            ("b", "silent", "nobody", day(4), None),
+        ],
+        schema=links.SPANS,
+        orient="row",
+    )
+    identities = pl.DataFrame(
+        [("b", "account", "sub"), ("b", "owner", None), ("b", "a stranger", None)],
+        schema=links.IDENTITY,
+        orient="row",
+    )
+    assert links.stretches(identities, team_spans).rows() == [
+        ("b", "account", None, "account", None, False),
+        ("b", "account", None, "owner", day(1), True),
+        ("b", "account", "sub", "account", None, False),
+        ("b", "account", "sub", "owner", day(1), True),
+        ("b", "account", "sub", "guest", day(5), True),
+        ("b", "account", "sub", "owner", day(9), True),
+        ("b", "owner", None, "owner", None, False),
+        ("b", "silent", None, "silent", None, False),
+        ("b", "silent", None, "nobody", day(2), True),
+    ]
+
+
 def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once() -> None:
     month = datetime(2026, 1, 1, tzinfo=UTC)
 
