@@ -380,11 +380,14 @@ def write_subscriptions(night: Night) -> int:
         "team", "plan", "event", "period_start", "period_end", "list_amount", "net_amount",
         "currency", "promotion", "fingerprint", "line",
     ]  # fmt: skip
-    best = (
-        named.sort(["occurred_at", *content], descending=True, nulls_last=True)
-        .unique(["source", "event_id"], keep="first", maintain_order=True)
-        .sort("source", "event_id")
+    key = ["source", "event_id"]
+    is_alone = pl.len().over(key) == 1  # nearly all are, and to sort the others alone is quick
+    latest = (
+        named.filter(~is_alone)
+        .sort(["occurred_at", *content], descending=True, nulls_last=True)
+        .unique(key, keep="first", maintain_order=True)
     )
+    best = pl.concat([named.filter(is_alone), latest]).sort(key)
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         kept = best.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
         documented.write(con, tables.KEPT_EVENTS, kept)

@@ -5,12 +5,13 @@ Does not belong here: any rule (sql/), or the night's own tables (night.py).
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
-from itertools import count, product
+from itertools import product
 from typing import Any
 
 import duckdb
@@ -87,8 +88,8 @@ class _Versions:
     it, binds.
 
     A definition that changes the floor alone needs other qualifying days, but the same windows
-    and habits; what the base definition already made in the file is used as it stands. A table is
-    dropped after the last definition that reads it.
+    and habits; what the base definition already made in the file is used as it stands. A version
+    that only one other reads is a view: its rows, the qualifying days among them, are never kept.
     """
 
     def __init__(
@@ -103,35 +104,46 @@ class _Versions:
         *self._assets, self._target = _needed(target)
         made = self._keys(_bound(con, base))
         self._tables = {version: f"{original}.{version[0]}" for version in made.items()}
-        self._definitions = [(d, _bound(con, d)) for d in definitions]
-        self._uses = Counter(v for _, bound in self._definitions for v in self._keys(bound).items())
-        self._uses.update(made.items())  # never the last one: those are the file's
-        self._numbers = count()
+        reads = {
+            ((name, keys[name]), (asset.name, keys[asset.name]))
+            for keys in (self._keys(_bound(con, definition)) for definition in definitions)
+            for asset in self._assets
+            for name in asset.depends_on
+            if name in keys
+        }
+        readers = Counter(version for version, _ in reads)
+        self._views = {
+            v for v, n in readers.items() if n == 1 and v[0] not in self._target.depends_on
+        }
         con.execute("create schema version")
 
-    def __iter__(self) -> Iterator[tuple[Definition, str, dict[str, Any]]]:
-        """Each definition with the target's query and what it binds; while it is the current one,
-        every table that the query reads is the definition's."""
-        for definition, bound in self._definitions:
-            keys = self._keys(bound)
-            self._show(keys, bound)
-            yield definition, self._target.query, _values(self._target, bound)
-            self._uses.subtract(keys.items())
-            for version in (v for v in keys.items() if v in self._tables and not self._uses[v]):
-                self._con.execute(f"drop table {self._tables.pop(version)}")
-
-    def _show(self, keys: dict[str, str], bound: dict[str, Any]) -> None:
+    def show(self, definition: Definition) -> tuple[str, dict[str, Any]]:
+        """The target's query and what it binds; every table that it reads is the definition's."""
+        bound = _bound(self._con, definition)
+        keys = self._keys(bound)
         for asset in self._assets:
             version = asset.name, keys[asset.name]
-            if version not in self._tables:
-                self._tables[version] = f"version.table_{next(self._numbers)}"
-                self._con.execute(
-                    f"create table {self._tables[version]} as {asset.query}",
-                    _values(asset, bound) or None,
-                )
-            self._con.execute(
-                f"create or replace view {asset.name} as from {self._tables[version]}"
-            )
+            if version not in self._tables and version in self._views:
+                query = self._unbound(asset, bound)
+            else:
+                query = f"from {self._table(asset, version, bound)}"
+            self._con.execute(f"create or replace view {asset.name} as {query}")
+        return self._target.query, _values(self._target, bound)
+
+    def _table(self, asset: SqlAsset, version: tuple[str, str], bound: dict[str, Any]) -> str:
+        if version not in self._tables:
+            self._tables[version] = f"version.table_{len(self._tables)}"
+            made = f"create table {self._tables[version]} as {asset.query}"
+            self._con.execute(made, _values(asset, bound) or None)
+        return self._tables[version]
+
+    def _unbound(self, asset: SqlAsset, bound: dict[str, Any]) -> str:
+        """The query of a view, which binds nothing: it reads the session's variables."""
+        query = asset.query
+        for name, value in _values(asset, bound).items():
+            self._con.execute(f"set variable {name} = $value", {"value": value})
+            query = re.sub(rf"\${name}\b", f"getvariable('{name}')", query)
+        return query
 
     def _keys(self, bound: dict[str, Any]) -> dict[str, str]:
         keys: dict[str, str] = {}
@@ -158,9 +170,10 @@ def _shares(
     """
     with warehouse.beside(con) as original:
         con.execute(f"create table clocks as from {original}.journey.strata limit 0")
-        for definition, query, bound in _Versions(
-            con, original, "journey.clocks", base, definitions
-        ):
+        definitions = list(definitions)
+        versions = _Versions(con, original, "journey.clocks", base, definitions)
+        for definition in definitions:
+            query, bound = versions.show(definition)
             con.execute(
                 f"""
                 insert into clocks

@@ -13,17 +13,25 @@
 -- stop: a row has refusals | refused > 0
 with
 
+-- Most teams are never refused, and nothing of them need be counted.
+refused_teams as (
+    select distinct team_id
+    from fact.member_days
+    where refused_5h + refused_week + refused_month > 0
+),
+
 team_days as (
     select
-        team_id,
-        usage_on,
-        sum(accepted) as accepted,
-        sum(refused_5h) as refused_5h,
-        sum(refused_week) as refused_week,
-        sum(refused_month) as refused_month
-    from fact.member_days
-    where usage_on < $as_of
-    group by team_id, usage_on
+        member_days.team_id,
+        member_days.usage_on,
+        sum(member_days.accepted) as accepted,
+        sum(member_days.refused_5h) as refused_5h,
+        sum(member_days.refused_week) as refused_week,
+        sum(member_days.refused_month) as refused_month
+    from fact.member_days as member_days
+    inner join refused_teams on member_days.team_id = refused_teams.team_id
+    where member_days.usage_on < $as_of
+    group by member_days.team_id, member_days.usage_on
 ),
 
 -- The windows touch whole days, so that a request of the window is never left out.
