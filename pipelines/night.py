@@ -143,8 +143,7 @@ def write_reference(night: Night) -> dict[str, int]:
 
 def current_statements(night: Night, entries: list[Entry]) -> pl.DataFrame:
     """Statements of all bills, with is_current: no newer snapshot has replaced them."""
-    found = lake.statements(entries, night.settings.lake)
-    return charges.current_statements(found, _charge_plan(night, entries).book.statements)
+    return charges.with_is_current(lake.statements(entries, night.settings.lake))
 
 
 def team_spans(night: Night, entries: Iterable[Entry]) -> pl.DataFrame:

@@ -38,8 +38,7 @@ def expire(places: Settings, as_of: date, keep_days: int, now: datetime) -> Expi
         night = steps.prepare(places)
         entries = {(e.source, e.name): e for e in steps.take_stock(night, now)}
         pending = steps.changed_days(night)
-        bills = lake.statements(entries.values(), places.lake)
-        bills = charges.current_statements(bills, charges.winning_statements(bills))
+        bills = charges.with_is_current(lake.statements(entries.values(), places.lake))
         counted = set(bills.filter("is_current")["fingerprint"])
         gone = []
         for file in landing.scan(places.landing, now):

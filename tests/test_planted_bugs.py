@@ -70,8 +70,8 @@ BUGS = (
     Bug(
         "older snapshots add up",
         "pipelines/rollup/charges.py",
-        'newest = statements.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))',
-        "newest = statements",
+        'is_current=pl.col("snapshot") == newest',
+        "is_current=pl.lit(True)",
     ),
     Bug(
         "billed is the basis everywhere",

@@ -18,8 +18,8 @@ from pipelines.errors import CheckFailed
 from pipelines.lake import Days, Entry, batches, days_of, read_days
 from pipelines.lake import statements as read_statements
 from pipelines.reference import HOME_CURRENCY, Reference
+from pipelines.rollup import links
 from pipelines.rollup.calendar import is_unallocated_credit
-from pipelines.rollup.links import linked_team
 
 VERSION = 2
 FX_HOLD_DAYS = 7
@@ -97,9 +97,23 @@ def winning_statements(statements: pl.DataFrame) -> pl.DataFrame:
 
     EffectiveCost is the basis where the statement that counts has it anywhere, else BilledCost.
     """
-    newest = statements.filter(pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT))
-    return (
-        newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any()).sort(STATEMENT)
+    newest = with_is_current(statements).filter("is_current")
+    return newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any())
+
+
+def with_is_current(statements: pl.DataFrame) -> pl.DataFrame:
+    """The statements (lake.statements), in any order, with is_current: they count, since no newer
+    snapshot states the account's period again."""
+    # Nothing of a period that one snapshot alone bills need be compared, account by account.
+    is_billed_once = pl.col("snapshot").n_unique().over("source", "billing_period") == 1
+    newest = pl.col("snapshot").max().over(STATEMENT)
+    return pl.concat(
+        [
+            statements.filter(is_billed_once).with_columns(is_current=pl.lit(True)),
+            statements.filter(~is_billed_once).with_columns(
+                is_current=pl.col("snapshot") == newest
+            ),
+        ]
     )
 
 
@@ -120,7 +134,7 @@ def roll_up(
     rows = _counted(read_days(files, lake), book.statements)
     rows = with_family(rows, reference)
     rows = _with_net(rows, book.credit_rates, reference)
-    rows = _with_team(rows, team_spans)
+    rows = links.with_owner(rows, team_spans, "usage_on")
     keys = [
         "usage_on",
         "team_id",
@@ -272,16 +286,6 @@ def cny_rates(rows: pl.DataFrame, reference: Reference) -> pl.DataFrame:
     return pl.concat([home, hits.select("currency", "usage_on", rate)])
 
 
-def _with_team(rows: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
-    """The sub-account's linked team, else the account's, else the account itself is the team."""
-    by_sub = linked_team(rows, team_spans, "sub_account", "usage_on")
-    by_account = linked_team(rows, team_spans, "account", "usage_on")
-    linked = by_sub.fill_null(by_account)
-    return rows.with_columns(
-        team_id=linked.fill_null(rows["account"]), is_linked=linked.is_not_null()
-    )
-
-
 def _files(days: Days) -> list[tuple[date, Entry]]:
     return [(day, entry) for day, entries in days.items() for entry in entries]
 
@@ -393,10 +397,3 @@ def _spread(credits: pl.DataFrame, reach: pl.DataFrame) -> tuple[pl.DataFrame, p
     )  # fmt: skip
     order = ["source", "account", "sub_account", "currency", "usage_on"]
     return rates.sort(order), unallocated.sort(unallocated.columns)
-
-
-def current_statements(statements: pl.DataFrame, book: pl.DataFrame) -> pl.DataFrame:
-    """The statements (lake.statements) with is_current: they count, no newer snapshot does."""
-    winners = book.select(*STATEMENT, "snapshot", is_current=pl.lit(True))
-    joined = statements.join(winners, on=[*STATEMENT, "snapshot"], how="left")
-    return joined.with_columns(pl.col("is_current").fill_null(False))

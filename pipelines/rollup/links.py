@@ -118,6 +118,16 @@ def with_team(
     return rows.with_columns(team_id=linked.fill_null(rows[source_id]))
 
 
+def with_owner(rows: pl.DataFrame, team_spans: pl.DataFrame, day: str) -> pl.DataFrame:
+    """The rows of a bill with team_id and is_linked: the sub-account's linked team on that day,
+    else the account's, else the account itself is the team."""
+    by_sub = linked_team(rows, team_spans, "sub_account", day)
+    linked = by_sub.fill_null(linked_team(rows, team_spans, "account", day))
+    return rows.with_columns(
+        team_id=linked.fill_null(rows["account"]), is_linked=linked.is_not_null()
+    )
+
+
 def stretches(identities: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFrame:
     """The history of every identity that a link touches: team_id from from_on (null: ever) on.
 
@@ -135,13 +145,7 @@ def stretches(identities: pl.DataFrame, team_spans: pl.DataFrame) -> pl.DataFram
     ).drop_nulls("day")
     ever = everyone.with_columns(day=pl.lit(None, pl.Date))
     rows = pl.concat([ever, edges]).unique().sort(*IDENTITY, "day")
-    by_sub, by_account = (
-        linked_team(rows, team_spans, id_, "day") for id_ in ("sub_account", "account")
-    )
-    linked = by_sub.fill_null(by_account)
-    rows = rows.with_columns(
-        team_id=linked.fill_null(rows["account"]), is_linked=linked.is_not_null()
-    )
+    rows = with_owner(rows, team_spans, "day")
     is_as_before = pl.all_horizontal(
         pl.col(name).eq_missing(pl.col(name).shift())
         for name in (*IDENTITY, "team_id", "is_linked")

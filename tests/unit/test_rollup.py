@@ -316,6 +316,10 @@ def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once() -> None:
     old, new, more = ("2026-01-10", True), ("2026-01-20", False), ("2026-01-20", True)
     chosen = charges.winning_statements(bill(new, old))
     assert chosen.rows() == [("b", "a", month, "2026-01-20", False)]
-    told = charges.current_statements(bill(new, old), chosen)
+    told = charges.with_is_current(bill(new, old))
     assert told["is_current"].to_list() == [True, False]
     assert charges.winning_statements(bill(more, new, old))["has_effective"].to_list() == [True]
+    other_account = bill(old).with_columns(account=pl.lit("z"))
+    other_period = bill(old).with_columns(billing_period=pl.lit(datetime(2025, 12, 1, tzinfo=UTC)))
+    told = charges.with_is_current(pl.concat([bill(new, old), other_account, other_period]))
+    assert told.filter(~pl.col("is_current")).drop("is_current").equals(bill(old))
