@@ -194,31 +194,6 @@ blocked_days as (
     group by cycles.team_id, cycles.cycle_number
 ),
 
-usage as (
-    select
-        cycles.team_id,
-        cycles.cycle_number,
-        coalesce(counted.accepted, 0) as accepted,
-        coalesce(counted.refused_5h, 0) as refused_5h,
-        coalesce(counted.refused_week, 0) as refused_week,
-        coalesce(counted.refused_month, 0) as refused_month,
-        coalesce(counted.refused_other, 0) as refused_other,
-        coalesce(counted.off_plan, 0) as off_plan,
-        coalesce(off_plan_days.off_plan_after, 0) as off_plan_after,
-        coalesce(blocked_days.blocked_days, 0) as blocked_days
-    from cycles
-    left join counted
-        on cycles.team_id = counted.team_id and cycles.cycle_number = counted.cycle_number
-    left join off_plan_days
-        on
-            cycles.team_id = off_plan_days.team_id
-            and cycles.cycle_number = off_plan_days.cycle_number
-    left join blocked_days
-        on
-            cycles.team_id = blocked_days.team_id
-            and cycles.cycle_number = blocked_days.cycle_number
-),
-
 blocked as (
     select
         cycles.team_id,
@@ -240,8 +215,7 @@ blocked as (
 -- counting early renewals and not yet the losses would flatter the youngest cycles.
 renewals as (
     select
-        team_id,
-        cycle_number,
+        *,
         case
             when ends_on + $churn_grace_days < $as_of
                 then coalesce(next_starts_on <= ends_on + $churn_grace_days, false)
@@ -254,28 +228,59 @@ renewals as (
     from cycles
 ),
 
+openings_of_plans as (
+    select distinct
+        plan,
+        starts_on
+    from cycles
+),
+
 -- The price list of the day on which the cycle starts.
 quotas as (
     select
-        cycles.team_id,
-        cycles.cycle_number,
+        openings_of_plans.plan,
+        openings_of_plans.starts_on,
         max_by(plans.requests_month, plans.valid_from) as quota
-    from cycles
+    from openings_of_plans
     inner join ref.plans as plans
         on
-            lower(cycles.plan) = lower(plans.plan)
-            and cycles.starts_on >= plans.valid_from
-            and cycles.starts_on < coalesce(plans.valid_to, date '9999-12-31')
-    group by cycles.team_id, cycles.cycle_number
+            lower(openings_of_plans.plan) = lower(plans.plan)
+            and openings_of_plans.starts_on >= plans.valid_from
+            and openings_of_plans.starts_on < coalesce(plans.valid_to, date '9999-12-31')
+    group by openings_of_plans.plan, openings_of_plans.starts_on
+),
+
+usage as (
+    select
+        renewals.*,
+        coalesce(counted.accepted, 0) as accepted,
+        coalesce(counted.refused_5h, 0) as refused_5h,
+        coalesce(counted.refused_week, 0) as refused_week,
+        coalesce(counted.refused_month, 0) as refused_month,
+        coalesce(counted.refused_other, 0) as refused_other,
+        coalesce(counted.off_plan, 0) as off_plan,
+        coalesce(blocked_days.blocked_days, 0) as blocked_days,
+        coalesce(off_plan_days.off_plan_after, 0) as off_plan_after
+    from renewals
+    left join counted
+        on renewals.team_id = counted.team_id and renewals.cycle_number = counted.cycle_number
+    left join off_plan_days
+        on
+            renewals.team_id = off_plan_days.team_id
+            and renewals.cycle_number = off_plan_days.cycle_number
+    left join blocked_days
+        on
+            renewals.team_id = blocked_days.team_id
+            and renewals.cycle_number = blocked_days.cycle_number
 )
 
 select
-    cycles.team_id,
-    cycles.cycle_number,
-    cycles.starts_on,
-    cycles.ends_on,
-    cycles.plan,
-    cycles.net_cny,
+    usage.team_id,
+    usage.cycle_number,
+    usage.starts_on,
+    usage.ends_on,
+    usage.plan,
+    usage.net_cny,
     quotas.quota,
     usage.accepted,
     usage.refused_5h,
@@ -285,7 +290,7 @@ select
     usage.accepted + usage.refused_5h + usage.refused_week + usage.refused_month
     + usage.refused_other as attempted,
     usage.off_plan,
-    case when cycles.ends_on + 28 <= $as_of then usage.off_plan_after end as off_plan_after,
+    case when usage.ends_on + 28 <= $as_of then usage.off_plan_after end as off_plan_after,
     case
         when usage.refused_month > 0 then 'month'
         when usage.refused_week > 0 then 'week'
@@ -298,22 +303,16 @@ select
     coalesce(blocked.hours_5h, 0) as blocked_hours_5h,
     coalesce(blocked.hours_week, 0) as blocked_hours_week,
     coalesce(blocked.hours_month, 0) as blocked_hours_month,
-    renewals.is_renewed,
-    renewals.next_event,
+    usage.is_renewed,
+    usage.next_event,
     case
-        when cycles.ends_on + 27 <= $data_complete_on
+        when usage.ends_on + 27 <= $data_complete_on
             then coalesce(
-                moves.moved_on >= cycles.ends_on and moves.moved_on < cycles.ends_on + 28, false
+                moves.moved_on >= usage.ends_on and moves.moved_on < usage.ends_on + 28, false
             )
     end as is_moved_after
-from cycles
-inner join usage
-    on cycles.team_id = usage.team_id and cycles.cycle_number = usage.cycle_number
-inner join renewals
-    on cycles.team_id = renewals.team_id and cycles.cycle_number = renewals.cycle_number
+from usage
 left join blocked
-    on cycles.team_id = blocked.team_id and cycles.cycle_number = blocked.cycle_number
-left join quotas
-    on cycles.team_id = quotas.team_id and cycles.cycle_number = quotas.cycle_number
-left join journey.moves as moves on cycles.team_id = moves.team_id
-order by cycles.team_id asc, cycles.cycle_number asc
+    on usage.team_id = blocked.team_id and usage.cycle_number = blocked.cycle_number
+left join quotas on usage.plan = quotas.plan and usage.starts_on = quotas.starts_on
+left join journey.moves as moves on usage.team_id = moves.team_id
