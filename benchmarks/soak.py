@@ -1,6 +1,7 @@
 """A long run: a year of landing files through one backfill and thirty nights.
 
     python -m benchmarks.soak DIR --teams 200000 --days 395 --rows-per-day 1000000 --nights 30
+    python -m benchmarks.soak DIR --resume      go on with the night that was running or is next
 
 The simulator writes DAYS days; the last NIGHTS of them are held back and delivered one a night. A
 night is `cloudbound nightly` in a process of its own, as cron starts it. Printed for each: wall
@@ -58,7 +59,7 @@ def run(data: Path, *command: str) -> Measured:
 def hold_back(landing: Path, nights: int) -> list[list[tuple[Path, str]]]:
     """Move the files of the newest recorded days out of landing; one list a night, oldest first.
 
-    Each is (file below landing, its manifest line).
+    Each is (file below landing, its manifest line); they are noted in waiting/nights.json.
     """
     by_day: dict[str, list[tuple[Path, str]]] = defaultdict(list)
     for manifest in sorted(landing.glob("*/manifest.jsonl")):
@@ -82,12 +83,27 @@ def hold_back(landing: Path, nights: int) -> list[list[tuple[Path, str]]]:
         }
         kept = [line for line in manifest.read_text("utf-8").splitlines() if line not in held]
         manifest.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-    return [by_day[day] for day in newest]
+    nights = [by_day[day] for day in newest]
+    noted = [[(str(name), line) for name, line in files] for files in nights]
+    (waiting / "nights.json").write_text(json.dumps(noted), "utf-8")
+    return nights
+
+
+def held_back(landing: Path) -> list[list[tuple[Path, str]]]:
+    """What hold_back returned for this landing."""
+    noted = json.loads((landing.parent / "waiting" / "nights.json").read_text("utf-8"))
+    return [[(Path(name), line) for name, line in files] for files in noted]
+
+
+def is_delivered(landing: Path, files: list[tuple[Path, str]]) -> bool:
+    return all((landing / name).exists() for name, _ in files)
 
 
 def deliver(landing: Path, files: list[tuple[Path, str]]) -> None:
     for name, line in files:
         target = landing / name
+        if target.exists():
+            continue  # by the run that this one resumes
         target.parent.mkdir(parents=True, exist_ok=True)
         (landing.parent / "waiting" / name).rename(target)
         with (landing / name.parts[0] / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
@@ -107,18 +123,24 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=395)
     parser.add_argument("--rows-per-day", type=int, default=1_000_000)
     parser.add_argument("--nights", type=int, default=30)
+    parser.add_argument("--resume", action="store_true")
     given = parser.parse_args()
     data = given.folder / "data"
-    shutil.rmtree(data, ignore_errors=True)
     landing = data / "landing"
-    made = run(
-        data, "simulate", "--out", str(landing), "--teams", str(given.teams),
-        "--days", str(given.days), "--seed", "7", "--rows-per-day", str(given.rows_per_day),
-    )  # fmt: skip
-    print(f"simulated in {made.seconds:.0f} s: {made.out.strip()}")
-    nights = hold_back(landing, given.nights)
+    if given.resume:
+        nights = held_back(landing)
+        first = sum(is_delivered(landing, files) for files in nights)
+    else:
+        shutil.rmtree(data, ignore_errors=True)
+        made = run(
+            data, "simulate", "--out", str(landing), "--teams", str(given.teams),
+            "--days", str(given.days), "--seed", "7", "--rows-per-day", str(given.rows_per_day),
+        )  # fmt: skip
+        print(f"simulated in {made.seconds:.0f} s: {made.out.strip()}")
+        nights = hold_back(landing, given.nights)
+        first = 0
     print("night       seconds  processor s  peak MB  published MB  build MB  history MB  share")
-    for number, files in enumerate([[], *nights]):
+    for number, files in list(enumerate([[], *nights]))[first:]:
         deliver(landing, files)
         took = run(data, "nightly")
         answer = json.loads(run(data, "headline", "--json").out)

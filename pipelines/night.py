@@ -23,6 +23,7 @@ from pipelines import (
     documented,
     lake,
     landing,
+    made_days,
     reference,
     rerun,
     sql_assets,
@@ -491,9 +492,12 @@ def parameters(con: duckdb.DuckDBPyConnection, definition: Definition) -> dict[s
 
 
 def run_sql(night: Night, asset: SqlAsset) -> Outcome:
-    """Rebuild one SQL table."""
+    """Rebuild one SQL table, or the days of it that changed."""
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
-        return sql_assets.run(con, asset, parameters(con, night.definition))
+        bound = parameters(con, night.definition)
+        if asset.days:
+            return made_days.run(con, asset, asset.days, bound)
+        return sql_assets.run(con, asset, bound)
 
 
 def check_facts(night: Night, table: Table) -> Outcome:

@@ -128,19 +128,19 @@ class _Versions:
             else:
                 query = f"from {self._table(asset, version, bound)}"
             self._con.execute(f"create or replace view {asset.name} as {query}")
-        return self._target.query, _values(self._target, bound)
+        return self._target.query, self._target.values(bound)
 
     def _table(self, asset: SqlAsset, version: tuple[str, str], bound: dict[str, Any]) -> str:
         if version not in self._tables:
             self._tables[version] = f"version.table_{len(self._tables)}"
             made = f"create table {self._tables[version]} as {asset.query}"
-            self._con.execute(made, _values(asset, bound) or None)
+            self._con.execute(made, asset.values(bound) or None)
         return self._tables[version]
 
     def _unbound(self, asset: SqlAsset, bound: dict[str, Any]) -> str:
         """The query of a view, which binds nothing: it reads the session's variables."""
         query = asset.query
-        for name, value in _values(asset, bound).items():
+        for name, value in asset.values(bound).items():
             self._con.execute(f"set variable {name} = $value", {"value": value})
             query = re.sub(rf"\${name}\b", f"getvariable('{name}')", query)
         return query
@@ -149,12 +149,8 @@ class _Versions:
         keys: dict[str, str] = {}
         for asset in self._assets:
             below = [keys[name] for name in asset.depends_on if name in keys]
-            keys[asset.name] = repr((_values(asset, bound), below))
+            keys[asset.name] = repr((asset.values(bound), below))
         return keys
-
-
-def _values(asset: SqlAsset, bound: dict[str, Any]) -> dict[str, Any]:
-    return {name: bound[name] for name in sorted(asset.query_parameters)}
 
 
 def _shares(

@@ -9,13 +9,16 @@ Header, one comment line each, continued by lines that begin with `--   `:
     -- column NAME: what it is (every column of the query, and no other)
     -- stop: a sentence | a condition that every row must meet, or nothing is published
     -- warn: a sentence | a condition whose breach is only reported
-A condition that is null is a breach. What the table depends on comes from the parsed query.
+    -- days: SOURCE | N   a row of a day is made of SOURCE's rows of that day and N days after it
+A condition that is null is a breach. What the table depends on comes from the parsed query. A query
+with days makes those from $from_on on; made_days.py says which a night needs.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from pipelines import lineage, warehouse
 from pipelines.errors import UsageError
 from pipelines.settings import SQL
 
-_LINE = re.compile(r"^-- (table|grain|stop|warn|column ([a-z0-9_]+)): (.+)$")
+_LINE = re.compile(r"^-- (table|grain|stop|warn|days|column ([a-z0-9_]+)): (.+)$")
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 SQL_SCHEMAS = ("ref", "fact", "journey", "metric", "ops")
 
@@ -45,6 +48,14 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Days:
+    """What the rows of a day are made of: `source`'s rows of it and of the `after` next days."""
+
+    source: str
+    after: str  # an expression
+
+
+@dataclass(frozen=True)
 class SqlAsset:
     """One .sql file, parsed."""
 
@@ -58,6 +69,7 @@ class SqlAsset:
     query: str
     parameters: frozenset[str]
     depends_on: tuple[str, ...]
+    days: Days | None
     tree: Mapping[str, Any] = field(repr=False, compare=False)  # DuckDB's, of the query
 
     @property
@@ -67,22 +79,36 @@ class SqlAsset:
     @property
     def query_parameters(self) -> frozenset[str]:
         """Parameters that the query binds; `parameters` are those of its checks as well."""
-        return _bound(self.query)
+        return bound_in(self.query)
+
+    def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """What the query binds; without a day to start from, all days.
+
+        Raises UsageError when a parameter of the query or of a check is missing.
+        """
+        given = {"from_on": date.min, **parameters}
+        missing = self.parameters - set(given)
+        if missing:
+            raise UsageError(f"{self.path}: no value for ${', $'.join(sorted(missing))}.")
+        return {name: given[name] for name in sorted(self.query_parameters)}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of one file did: rows in the table, breaches per check, types per column."""
+    """What one run of one file did: rows in the table, breaches per check, types per column, and
+    the day from which on they were made, when earlier ones stayed."""
 
     rows: int
     breaches: dict[str, int] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
+    from_on: date | None = None
 
 
 def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
     """Read one file; `con` parses its SQL. Raises UsageError naming what its header lacks."""
     header, query = _split(path)
     seen: dict[str, str] = {}
+    days = None
     columns: dict[str, str] = {}
     checks: list[Check] = []
     for kind, column, text in header:
@@ -93,6 +119,9 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
             if not bar:
                 raise UsageError(f"{path}: the check {text!r} has no condition after ' | '.")
             checks.append(Check(sentence.strip(), condition.strip(), kind == "stop"))
+        elif kind == "days":
+            source, _, after = text.partition(" | ")
+            days = Days(source.strip(), after.strip())
         else:
             seen[kind] = text
     for kind in ("table", "grain"):
@@ -113,8 +142,9 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
         columns=columns,
         checks=tuple(checks),
         query=query,
-        parameters=_bound(" ".join([query, *(c.condition for c in checks)])),
+        parameters=bound_in(" ".join([query, *(c.condition for c in checks)])),
         depends_on=tuple(sorted(read)),
+        days=days,
         tree=tree,
     )
 
@@ -198,22 +228,25 @@ def load_all(root: Path = SQL) -> tuple[SqlAsset, ...]:
     return tuple(ordered.values())
 
 
-def _bound(text: str) -> frozenset[str]:
+def bound_in(text: str) -> frozenset[str]:
     return frozenset(_PARAMETER.findall(text))
 
 
 def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]) -> Outcome:
     """(Re)build the table, document it, and evaluate its checks.
 
-    Raises UsageError when a parameter is missing, the query fails, or the columns that it gives
-    are not exactly the documented ones.
+    With from_on among the parameters the rows of the days before it stay as they are. Raises
+    UsageError when a parameter is missing, the query fails, or the columns that it gives are not
+    exactly the documented ones.
     """
-    missing = asset.parameters - set(parameters)
-    if missing:
-        raise UsageError(f"{asset.path}: no value for ${', $'.join(sorted(missing))}.")
-    bound = {name: parameters[name] for name in asset.query_parameters}
+    bound = asset.values(parameters)
     try:
-        con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
+        if "from_on" in parameters:
+            start = {"from_on": parameters["from_on"]}
+            con.execute(f"delete from {asset.name} where usage_on >= $from_on", start)
+            con.execute(f"insert into {asset.name} by name {asset.query}", bound)
+        else:
+            con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
     except duckdb.Error as error:
         raise UsageError(f"{asset.path}: {str(error).strip()}") from error
     types = column_types(con, asset.name)
@@ -227,7 +260,7 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
     rows = warehouse.one(con, f"select count(*) from {asset.name}")
     assert rows is not None
     breaches = evaluate(con, asset.name, asset.checks, parameters)
-    return Outcome(rows=rows[0], breaches=breaches, types=types)
+    return Outcome(rows[0], breaches, types, parameters.get("from_on"))
 
 
 def column_types(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -252,7 +285,7 @@ def evaluate(
     """Rows that breach each check (a null condition is a breach)."""
     breaches = {}
     for check in checks:
-        bound = {name: (parameters or {})[name] for name in _bound(check.condition)}
+        bound = {name: (parameters or {})[name] for name in bound_in(check.condition)}
         query = f"select count(*) from {table} where ({check.condition}) is not true"
         row = warehouse.one(con, query, bound or None)
         assert row is not None

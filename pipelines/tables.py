@@ -364,6 +364,16 @@ BUILT_DAYS = Table(
         "reason": "Why the day was built when it was last built.",
     },
 )
+MADE_DAYS = Table(
+    "ops.made_days",
+    "What each day of a table that is made by days was made of; a night makes the days from the first changed one on.",
+    "table_name, usage_on",
+    {
+        "table_name": "Name with its schema.",
+        "usage_on": "Business day of the rows that the table reads.",
+        "fingerprint": "Hash of those rows, of the query and of the values that it binds.",
+    },
+)
 KEPT_DAYS = Table(
     "ops.kept_days",
     "Request rows of each lake file that survived de-duplication.",
@@ -690,6 +700,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, MADE_DAYS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

@@ -42,8 +42,9 @@ def columns_metadata(
 
 
 def outcome_metadata(columns: Mapping[str, str], outcome: Outcome) -> dict[str, Any]:
-    """Rows, and the columns with the types that they really have."""
-    return {"dagster/row_count": outcome.rows} | columns_metadata(columns, outcome.types)
+    """Rows, the columns with the types that they really have, and the first day that was made."""
+    made = {} if outcome.from_on is None else {"made_from_on": str(outcome.from_on)}
+    return {"dagster/row_count": outcome.rows} | made | columns_metadata(columns, outcome.types)
 
 
 def check_specs(key: dg.AssetKey, checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:

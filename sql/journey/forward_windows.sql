@@ -1,6 +1,7 @@
 -- table: What follows each billable day: how many billable days, and how much net, within the
 --   window that it begins. Qualifying or not is decided in journey.qualifying_days.
 -- grain: team_id, usage_on
+-- days: journey.workload_days | $qualifying_window_days - 1
 -- column team_id: The team.
 -- column usage_on: q, a billable day up to the data-complete day.
 -- column billable_days: Billable days within [q, q + window).
@@ -17,6 +18,7 @@ windows as (
         count(*) filter (where is_billable) over next_days as billable_days,
         round(sum(net_cny) over next_days, 2) as window_net_cny
     from journey.workload_days
+    where usage_on >= $from_on
     window next_days as (
         partition by team_id order by usage_on
         range between current row and to_days($qualifying_window_days - 1) following
@@ -30,3 +32,4 @@ select
     window_net_cny
 from windows
 where is_billable and usage_on <= $data_complete_on
+order by usage_on asc

@@ -1,5 +1,6 @@
 -- table: Net of the workload families by team and business day.
 -- grain: team_id, usage_on
+-- days: fact.charge_days | 0
 -- column team_id: The team.
 -- column usage_on: Business day of usage.
 -- column net_cny: Net of all workload families together, credits and refunds taken off.
@@ -22,6 +23,7 @@ workload_charges as (
     where
         list_contains($workload_families, family)
         and (len($host_providers) = 0 or list_contains($host_providers, provider))
+        and usage_on >= $from_on
         and usage_on < $as_of
 )
 
@@ -36,3 +38,4 @@ select
     sum(case when family = 'observability' then net_cny end) as observability_net_cny
 from workload_charges
 group by team_id, usage_on
+order by usage_on asc

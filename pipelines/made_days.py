@@ -1,0 +1,84 @@
+"""Tables that are made by days: which of them a night needs to make.
+
+Belongs here: what each day was made of (ops.made_days), and the first that has to be made again.
+Does not belong here: which tables these are (their header), the days of facts (night.py).
+
+A day's rows follow from the query, from what it binds, and from the source's rows of the day and
+those that the header names. Their content is compared, not who wrote them when: whatever changed a
+row, a late file or a person forgotten, its day is made again.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from pipelines import documented, sql_assets, tables, warehouse
+from pipelines.sql_assets import Days, Outcome, SqlAsset
+
+_CLOCKS = frozenset({"as_of", "data_complete_on"})
+_MADE_DAYS: dict[str, Any] = {
+    "table_name": pl.String, "usage_on": pl.Date, "fingerprint": pl.String,
+}  # fmt: skip
+
+
+def run(
+    con: duckdb.DuckDBPyConnection, asset: SqlAsset, days: Days, parameters: Mapping[str, Any]
+) -> Outcome:
+    """The table as sql_assets.run makes it, by making the days from the first changed one on.
+
+    Raises what it raises.
+    """
+    documented.ensure(con, tables.MADE_DAYS, _MADE_DAYS)
+    bound = asset.values(parameters)
+    key = repr((asset.query, {k: v for k, v in bound.items() if k not in _CLOCKS | {"from_on"}}))
+    con.execute(
+        f"create or replace temp table made_now as select $table as table_name, usage_on, "
+        f"hash($key, sum(hash(whole_row)::hugeint))::varchar as fingerprint "
+        f"from {days.source} as whole_row group by usage_on",
+        {"table": asset.name, "key": key},
+    )
+    from_on = _from_on(con, asset, days, parameters)
+    more = {} if from_on is None else {"from_on": from_on}
+    outcome = sql_assets.run(con, asset, {**parameters, **more})
+    con.execute(f"delete from {tables.MADE_DAYS.name} where table_name = ?", [asset.name])
+    con.execute(f"insert into {tables.MADE_DAYS.name} from made_now")
+    con.execute("drop table made_now")
+    return outcome
+
+
+def _from_on(
+    con: duckdb.DuckDBPyConnection, asset: SqlAsset, days: Days, parameters: Mapping[str, Any]
+) -> date | None:
+    """First day to make; None when all are.
+
+    That is the first day that reads a changed one, or that lies behind the last day of the table
+    or of a clock, whichever comes first: the clocks may stand elsewhere than last time.
+    """
+    made = tables.MADE_DAYS.name
+    known = warehouse.one(con, f"select 1 from {made} where table_name = ?", [asset.name])
+    if known is None or not warehouse.exists(con, asset.name):
+        return None
+    after = sql_assets.bound_in(days.after)
+    row = warehouse.one(
+        con,
+        f"""
+        select
+            min(usage_on) - ({days.after}) as changed_on,
+            (select min(usage_on) from {asset.name}) as first_on,
+            (select max(usage_on) + 1 from {asset.name}) as ends_on
+        from (from {made} where table_name = $table) as before
+        full join made_now using (usage_on)
+        where before.fingerprint is distinct from made_now.fingerprint
+        """,
+        {"table": asset.name} | {name: parameters[name] for name in after},
+    )
+    assert row is not None
+    changed_on, first_on, ends_on = row
+    if first_on is None:
+        return None
+    clocks = [parameters[name] for name in _CLOCKS & asset.query_parameters]
+    start: date = min(day for day in (changed_on, ends_on, *clocks) if day is not None)
+    return start if start > first_on else None
