@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import polars as pl
@@ -41,6 +41,7 @@ from pipelines.settings import Settings
 from pipelines.sql_assets import Outcome, SqlAsset
 from pipelines.tables import Table
 
+_T = TypeVar("_T")
 Progress = Callable[[str, int, int], None]
 FAMILIES_OF_DAYS = ("requests", "charges")
 
@@ -149,8 +150,13 @@ def current_statements(night: Night, entries: list[Entry]) -> pl.DataFrame:
 
 def team_spans(night: Night, entries: Iterable[Entry]) -> pl.DataFrame:
     """source, source_id, team_id, from_on, to_on; see rollup/links.py."""
-    known = lake.read_undated(entries, "account_links", night.settings.lake)
-    return links.spans(known, night.definition.zone, night.known_at)
+    entries = [e for e in entries if e.family == "account_links"]
+
+    def made() -> pl.DataFrame:
+        known = lake.read_undated(entries, "account_links", night.settings.lake)
+        return links.spans(known, night.definition.zone, night.known_at)
+
+    return _kept("team_spans", _of(night, entries), made)
 
 
 @dataclass(frozen=True)
@@ -314,26 +320,10 @@ class _ChargePlan:
     marks: dict[date, Inputs]
 
 
-_PLANS: dict[str, _ChargePlan] = {}
-
-
 def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
-    """Marks: day -> hash of its files, of the statements that count in them, and its credits.
-
-    The last plan is kept: a night asks for it when it chooses its days and when it builds them.
-    """
-    visible = [e.fingerprint for e in entries if e.family in ("charges", "account_links")]
-    key = _hash(
-        night.settings.lake,
-        night.reference.hash,
-        night.definition.hash,
-        night.known_at,
-        visible,
-    )
-    if key not in _PLANS:
-        _PLANS.clear()
-        _PLANS[key] = _make_charge_plan(night, entries)
-    return _PLANS[key]
+    """Marks: day -> hash of its files, of the statements that count in them, and its credits."""
+    decide = [e for e in entries if e.family in ("charges", "account_links")]
+    return _kept("charge_plan", _of(night, decide), lambda: _make_charge_plan(night, entries))
 
 
 def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
@@ -603,8 +593,28 @@ def _mark_days(
         con.executemany("insert into ops.built_days values (?, ?, ?, ?, ?)", rows)
 
 
-def _hash(*parts: Any) -> str:
+def _of(night: Night, entries: Iterable[Entry]) -> str:
+    """Hash of what the night's settings and these files decide."""
+    parts = (
+        night.settings.lake,
+        night.reference.hash,
+        night.definition.hash,
+        night.known_at,
+        [e.fingerprint for e in entries],
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+_KEPT: dict[str, tuple[str, Any]] = {}
+
+
+def _kept(name: str, key: str, make: Callable[[], _T]) -> _T:
+    """What `make` gave for this key when it was last asked for: several steps of a night need it."""
+    if _KEPT.get(name, ("", None))[0] != key:
+        _KEPT.pop(name, None)  # else both stand in memory at once
+        _KEPT[name] = (key, make())
+    found: _T = _KEPT[name][1]
+    return found
 
 
 def utc_now() -> datetime:

@@ -305,17 +305,14 @@ def _credits(
         for day in entry.credit_days:
             days.setdefault(date.fromisoformat(day), []).append(entry)
     parts = [
-        _counted(
-            read_days(_files(batch), lake, _CREDIT_COLUMNS, is_unallocated_credit()),
-            statements,
-        )
+        read_days(_files(batch), lake, _CREDIT_COLUMNS, is_unallocated_credit())
         for batch in batches(days, rows_per_batch)
     ]
     if not parts:
         return pl.DataFrame()
     keys = ["source", "account", "sub_account", "currency", "fingerprint", "line"]
     return (
-        pl.concat(parts)
+        _counted(pl.concat(parts), statements)
         .group_by(keys)
         .agg(
             credit=pl.col("cost").sum(),
@@ -347,11 +344,11 @@ def _reached(
     billed = days_of((e for e in entries if e.source in sources), "charges")
     near = {day: found for day, found in billed.items() if first <= day <= last}
     is_credited = pl.col("account").is_in(accounts["account"].unique().implode())
+    statements = statements.join(accounts, on=["source", "account"], how="semi")
     keys = ["source", "account", "sub_account", "currency", "usage_on"]
     reached = []
     for batch in batches(near, rows_per_batch):
         rows = read_days(_files(batch), lake, _COST_COLUMNS, is_credited)
-        rows = rows.join(accounts, on=["source", "account"], how="semi")
         rows = _counted(rows, statements).filter(pl.col("cost") > 0)
         positive = rows.group_by(keys).agg(positive=pl.col("cost").sum())
         is_near = (pl.col("first_on") <= max(batch)) & (pl.col("last_on") >= min(batch))

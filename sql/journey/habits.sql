@@ -11,26 +11,41 @@
 --   + $habit_active_days - 1
 with
 
--- Trailing window, today included: how many active days, in how many ISO weeks.
-windows as (
+-- The trailing window, today included, holds enough active days when the day that is so many active
+-- days ago lies in it.
+days as (
     select
         team_id,
         usage_on,
-        count(*) over last_days as active_days,
-        count(distinct iso_week_on) over last_days as iso_weeks
+        iso_week_on,
+        lag(usage_on, $habit_active_days - 1) over (
+            partition by team_id order by usage_on asc
+        ) as since_on
     from journey.active_days
-    window last_days as (
-        partition by team_id order by usage_on
-        range between to_days($habit_window_days - 1) preceding and current row
-    )
+),
+
+-- It holds days of enough ISO weeks when the last day of the week that is so many active weeks ago
+-- lies in it.
+weeks as (
+    select
+        team_id,
+        iso_week_on,
+        lag(max(usage_on), $habit_iso_weeks - 1) over (
+            partition by team_id order by iso_week_on asc
+        ) as since_on
+    from journey.active_days
+    group by team_id, iso_week_on
 ),
 
 candidates as (
     select
-        team_id,
-        usage_on
-    from windows
-    where active_days >= $habit_active_days and iso_weeks >= $habit_iso_weeks
+        days.team_id,
+        days.usage_on
+    from days
+    inner join weeks on days.team_id = weeks.team_id and days.iso_week_on = weeks.iso_week_on
+    where
+        days.since_on > days.usage_on - $habit_window_days
+        and weeks.since_on > days.usage_on - $habit_window_days
 ),
 
 -- A member counts with an accepted request on an active day of the window.
