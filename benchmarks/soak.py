@@ -83,13 +83,13 @@ def hold_back(landing: Path, nights: int) -> list[list[tuple[Path, str]]]:
         }
         kept = [line for line in manifest.read_text("utf-8").splitlines() if line not in held]
         manifest.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-    nights = [by_day[day] for day in newest]
-    noted = [[(str(name), line) for name, line in files] for files in nights]
+    held_back = [by_day[day] for day in newest]
+    noted = [[(str(name), line) for name, line in files] for files in held_back]
     (waiting / "nights.json").write_text(json.dumps(noted), "utf-8")
-    return nights
+    return held_back
 
 
-def held_back(landing: Path) -> list[list[tuple[Path, str]]]:
+def waiting_for(landing: Path) -> list[list[tuple[Path, str]]]:
     """What hold_back returned for this landing."""
     noted = json.loads((landing.parent / "waiting" / "nights.json").read_text("utf-8"))
     return [[(Path(name), line) for name, line in files] for files in noted]
@@ -128,7 +128,7 @@ def main() -> None:
     data = given.folder / "data"
     landing = data / "landing"
     if given.resume:
-        nights = held_back(landing)
+        nights = waiting_for(landing)
         first = sum(is_delivered(landing, files) for files in nights)
     else:
         shutil.rmtree(data, ignore_errors=True)

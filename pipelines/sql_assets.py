@@ -133,6 +133,12 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
     tree = _tree(query, path, con)
     conditions = (_tree(f"select {check.condition}", path, con) for check in checks)
     read = set(_reads([tree, *conditions])) - {f"{schema}.{table}"}
+    if (days is not None) != ("from_on" in bound_in(query)):
+        raise UsageError(
+            f"{path}: a line '-- days: ...' and $from_on in the query need each other."
+        )
+    if days and not (days.source in read and days.after):
+        raise UsageError(f"{path}: its days need a table that it reads and, after ' | ', a number.")
     return SqlAsset(
         path=path,
         schema=schema,

@@ -170,6 +170,26 @@ def test_parameters_are_those_of_the_query(tmp_path: Path, con: duckdb.DuckDBPyC
     assert parsed(tmp_path, con, HEADER + query).parameters == {"days_2", "as_of"}
 
 
+@pytest.mark.parametrize(
+    ("line", "query", "words"),
+    [
+        ("-- days: fact.a | 0\n", "from fact.a", "need each other"),
+        ("", "from fact.a where usage_on >= $from_on", "need each other"),
+        (
+            "-- days: fact.b | 0\n",
+            "from fact.a where usage_on >= $from_on",
+            "a table that it reads",
+        ),
+        ("-- days: fact.a\n", "from fact.a where usage_on >= $from_on", "a number"),
+    ],
+)
+def test_days_that_a_query_does_not_start_from_are_refused(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection, line: str, query: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        parsed(tmp_path, con, HEADER + line + query)
+
+
 def test_tables_come_after_what_they_read(tmp_path: Path) -> None:
     write(tmp_path, HEADER + "from metric.first", "journey/last")
     write(tmp_path, HEADER + "from fact.given", "metric/first")
