@@ -1,13 +1,15 @@
 """Landing to lake, against polars reading the same file and writing it as Parquet.
 
-    python benchmarks/bench_ingest.py [--rows N]      a FOCUS CSV and a JSONL of requests, 3 runs each
+    python benchmarks/bench_ingest.py [--rows N]      a FOCUS CSV, a log of requests as JSONL in
+                                                      order of time, the same shuffled; 5 pairs each
     python benchmarks/bench_ingest.py --big [--gb 5]  one FOCUS CSV of that size: peak memory
 
 Cloudbound detects the format, reads with every decimal exact, holds the contracts, splits charges
-into business days and writes one file a day. The peer infers a schema and writes one file. The
-share is the peer's time over ours: 1 is polars' speed; by processor time it says what the work
-costs, by the clock also how well it uses all cores, which needs an idle machine. Files are made in a temporary folder
-(TMPDIR) and deleted; each measured run is a process of its own, so that peaks don't mix.
+into business days and writes one file a day. The peer infers a schema and writes one file. They
+run in turn, and the share is the median of the peer's time over ours: 1 is polars' speed; by
+processor time it says what the work costs, by the clock also how well it uses all cores, which
+needs an idle machine. Files are made in a temporary folder (TMPDIR) and deleted; each measured
+run is a process of its own, so that peaks don't mix.
 """
 
 import argparse
@@ -81,13 +83,14 @@ def write_focus(path: Path, rows: int, size: int = 0) -> None:
             file.writelines(lines)
 
 
-def write_requests(path: Path, rows: int) -> None:
-    """Requests of a month as the canonical JSON Lines."""
+def write_requests(path: Path, rows: int, is_log: bool) -> None:
+    """Requests of a month as the canonical JSON Lines, a log's in order of time."""
     pick = random.Random(7)
     start = datetime(2026, 1, 1, tzinfo=UTC)
+    seconds = [pick.randrange(30 * 86_400) for _ in range(rows)]
     with path.open("w", encoding="utf-8") as file:
-        for number in range(rows):
-            at = start + timedelta(seconds=pick.randrange(30 * 86_400))
+        for number, second in enumerate(sorted(seconds) if is_log else seconds):
+            at = start + timedelta(seconds=second)
             row = {
                 "request_id": f"req-{number:012x}", "team": f"team-{pick.randrange(2_000):05d}",
                 "member": f"m{pick.randrange(9)}", "requested_at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
@@ -136,35 +139,32 @@ def report(started: tuple[float, float], rows: int) -> None:
     print(json.dumps({"clock": clock, "processor": processor, "rows": rows, "peak": peak}))
 
 
-def measured(way: str, path: Path, runs: int) -> dict[str, float]:
-    """Median seconds by clock and processor, rows and greatest peak (bytes) of fresh processes."""
-    found = []
-    for _ in range(runs):
-        with tempfile.TemporaryDirectory() as out:
-            command = [sys.executable, __file__, "--run", way, str(path), str(Path(out) / "lake")]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-        found.append(json.loads(done.stdout))
-    middle = {k: statistics.median(f[k] for f in found) for k in ("clock", "processor", "rows")}
-    return middle | {"peak": max(f["peak"] for f in found)}
+def measured(way: str, path: Path) -> dict[str, float]:
+    """Seconds by clock and processor, rows and peak (bytes) of a fresh process."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, __file__, "--run", way, str(path), str(Path(out) / "lake")]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
 
 
 def compare(path: Path) -> None:
-    found = {"cloudbound": measured("ours", path, 3), "polars": measured("peer", path, 3)}
-    mine, theirs = found["cloudbound"], found["polars"]
-    print(f"{path.name}: {mine['rows']:,} rows, {path.stat().st_size / 1e6:,.0f} MB")
-    for name, run in found.items():
-        speed = run["rows"] / run["clock"] / 1e3
+    pairs = [(measured("ours", path), measured("peer", path)) for _ in range(5)]
+    print(f"{path.name}: {pairs[0][0]['rows']:,} rows, {path.stat().st_size / 1e6:,.0f} MB")
+    for name, runs in zip(("cloudbound", "polars"), zip(*pairs, strict=True), strict=True):
+        clock, processor = (statistics.median(r[k] for r in runs) for k in ("clock", "processor"))
         print(
-            f"  {name:10} {run['clock']:6.2f} s, {run['processor']:6.2f} s of processor, "
-            f"{speed:5.0f} k rows/s, peak {run['peak'] / 1e6:,.0f} MB"
+            f"  {name:10} {clock:6.2f} s, {processor:6.2f} s of processor, "
+            f"peak {max(r['peak'] for r in runs) / 1e6:,.0f} MB"
         )
-    shares = [theirs[by] / mine[by] for by in ("clock", "processor")]
-    print(f"  share of polars' speed {shares[0]:.2f}, by processor time {shares[1]:.2f}")
+    for by in ("clock", "processor"):
+        shares = sorted(theirs[by] / mine[by] for mine, theirs in pairs)
+        print(f"  by {by} {statistics.median(shares):.2f} of polars' speed", end=" ")
+        print(f"({shares[0]:.2f} to {shares[-1]:.2f})")
 
 
 def big(path: Path, gigabytes: float) -> None:
     write_focus(path, 200_000, int(gigabytes * 1e9))
-    run = measured("ours", path, 1)
+    run = measured("ours", path)
     size = path.stat().st_size
     print(f"{path.name}: {run['rows']:,} rows, {size / 1e9:.2f} GB")
     print(
@@ -193,8 +193,10 @@ def main() -> None:
         write_focus(source / "focus.csv", given.rows)
         compare(source / "focus.csv")
         (source / "focus.csv").unlink()
-        write_requests(source / "requests.jsonl", given.rows)
-        compare(source / "requests.jsonl")
+        for name in ("log.jsonl", "shuffled.jsonl"):
+            write_requests(source / name, given.rows, is_log=name == "log.jsonl")
+            compare(source / name)
+            (source / name).unlink()
 
 
 if __name__ == "__main__":

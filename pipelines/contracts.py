@@ -24,6 +24,13 @@ EVENTS = [
 ]  # fmt: skip
 
 
+class Text(dy.String):
+    """Text, also where a piece of a file keeps each text once."""
+
+    def validate_dtype(self, dtype: Any) -> bool:
+        return super().validate_dtype(dtype) or isinstance(dtype, pl.Categorical)
+
+
 def _instant(nullable: bool) -> dy.Datetime:
     return dy.Datetime(nullable=nullable, time_unit="us", time_zone="UTC")
 
@@ -35,19 +42,19 @@ def _sane(name: str) -> pl.Expr:
 class Requests(dy.Schema):
     """One request to a model; see docs/formats.md."""
 
-    request_id = dy.String(nullable=False)
-    team = dy.String(nullable=False)
-    member = dy.String(nullable=True)
+    request_id = Text(nullable=False)
+    team = Text(nullable=False)
+    member = Text(nullable=True)
     requested_at = _instant(nullable=False)
     received_at = _instant(nullable=True)
-    model = dy.String(nullable=False)
-    task = dy.String(nullable=True)
-    session = dy.String(nullable=True)
+    model = Text(nullable=False)
+    task = Text(nullable=True)
+    session = Text(nullable=True)
     input_tokens = dy.Int64(nullable=True, min=0, max=MOST_TOKENS)
     cached_tokens = dy.Int64(nullable=True, min=0, max=MOST_TOKENS)
     output_tokens = dy.Int64(nullable=True, min=0, max=MOST_TOKENS)
-    status = dy.String(nullable=False)
-    refused_by = dy.String(nullable=True)
+    status = Text(nullable=False)
+    refused_by = Text(nullable=True)
     on_plan = dy.Bool(nullable=True)
     line = dy.Int64(nullable=False)
 
@@ -67,17 +74,17 @@ class Requests(dy.Schema):
 class Subscriptions(dy.Schema):
     """One event of a team's plan."""
 
-    event_id = dy.String(nullable=False)
-    team = dy.String(nullable=False)
-    plan = dy.String(nullable=True)
-    event = dy.String(nullable=False)
+    event_id = Text(nullable=False)
+    team = Text(nullable=False)
+    plan = Text(nullable=True)
+    event = Text(nullable=False)
     occurred_at = _instant(nullable=False)
     period_start = _instant(nullable=True)
     period_end = _instant(nullable=True)
     list_amount = dy.Decimal(nullable=True, precision=38, scale=18)
     net_amount = dy.Decimal(nullable=True, precision=38, scale=18)
-    currency = dy.String(nullable=True)
-    promotion = dy.String(nullable=True)
+    currency = Text(nullable=True)
+    promotion = Text(nullable=True)
     line = dy.Int64(nullable=False)
 
     @dy.rule()
@@ -98,26 +105,26 @@ class Subscriptions(dy.Schema):
 class Charges(dy.Schema):
     """One row of a cloud bill."""
 
-    account = dy.String(nullable=False)
-    sub_account = dy.String(nullable=True)
-    provider = dy.String(nullable=True)
-    service = dy.String(nullable=True)
-    sku = dy.String(nullable=True)
-    description = dy.String(nullable=True)
-    resource_type = dy.String(nullable=True)
-    resource = dy.String(nullable=True)
-    region = dy.String(nullable=True)
-    service_category = dy.String(nullable=True)
-    service_subcategory = dy.String(nullable=True)
-    charge_category = dy.String(nullable=True)
-    charge_class = dy.String(nullable=True)
+    account = Text(nullable=False)
+    sub_account = Text(nullable=True)
+    provider = Text(nullable=True)
+    service = Text(nullable=True)
+    sku = Text(nullable=True)
+    description = Text(nullable=True)
+    resource_type = Text(nullable=True)
+    resource = Text(nullable=True)
+    region = Text(nullable=True)
+    service_category = Text(nullable=True)
+    service_subcategory = Text(nullable=True)
+    charge_category = Text(nullable=True)
+    charge_class = Text(nullable=True)
     charge_start = _instant(nullable=False)
     charge_end = _instant(nullable=True)
     billing_period = _instant(nullable=True)
     billed = dy.Decimal(nullable=True, precision=38, scale=18)
     effective = dy.Decimal(nullable=True, precision=38, scale=18)
     list_cost = dy.Decimal(nullable=True, precision=38, scale=18)
-    currency = dy.String(nullable=False)
+    currency = Text(nullable=False)
     line = dy.Int64(nullable=False)
     is_known_currency = dy.Bool(nullable=False)
 
@@ -146,13 +153,13 @@ class Charges(dy.Schema):
 class AccountLinks(dy.Schema):
     """One statement that an id of a source belongs to a team."""
 
-    link_source = dy.String(nullable=False)
-    source_id = dy.String(nullable=False)
-    team_id = dy.String(nullable=False)
+    link_source = Text(nullable=False)
+    source_id = Text(nullable=False)
+    team_id = Text(nullable=False)
     valid_from = _instant(nullable=False)
     valid_to = _instant(nullable=True)
     recorded_at = _instant(nullable=False)
-    method = dy.String(nullable=True)
+    method = Text(nullable=True)
     confidence = dy.Float64(nullable=True, min=0, max=1)
     line = dy.Int64(nullable=False)
 
@@ -164,10 +171,10 @@ class AccountLinks(dy.Schema):
 class Teams(dy.Schema):
     """What is known of a team beside its rows."""
 
-    team_id = dy.String(nullable=False)
-    region = dy.String(nullable=True)
-    industry = dy.String(nullable=True)
-    channel = dy.String(nullable=True)
+    team_id = Text(nullable=False)
+    region = Text(nullable=True)
+    industry = Text(nullable=True)
+    channel = Text(nullable=True)
     opened_at = _instant(nullable=True)
     line = dy.Int64(nullable=False)
 
@@ -175,9 +182,9 @@ class Teams(dy.Schema):
 class Assignments(dy.Schema):
     """One assignment of a team to an arm of an experiment."""
 
-    team = dy.String(nullable=False)
-    experiment = dy.String(nullable=False)
-    arm = dy.String(nullable=False)
+    team = Text(nullable=False)
+    experiment = Text(nullable=False)
+    arm = Text(nullable=False)
     assigned_at = _instant(nullable=False)
     line = dy.Int64(nullable=False)
 
@@ -186,9 +193,9 @@ class ChannelCosts(dy.Schema):
     """What a channel cost in a month."""
 
     month = _instant(nullable=False)
-    channel = dy.String(nullable=False)
+    channel = Text(nullable=False)
     spend = dy.Decimal(nullable=False, precision=38, scale=18)
-    currency = dy.String(nullable=False)
+    currency = Text(nullable=False)
     line = dy.Int64(nullable=False)
 
 

@@ -23,7 +23,7 @@ from pipelines.reference import Reference
 from pipelines.rollup import charges
 from pipelines.settings import Settings
 from pipelines.sources import registry
-from pipelines.sources.base import Chunk, Format, Options, UnreadableFile
+from pipelines.sources.base import Chunk, Format, Options, UnreadableFile, as_text
 from pipelines.sources.tables import columns_of, head_of
 
 SHOWN_REASONS = 20
@@ -108,7 +108,7 @@ class _Tally:
 
     def add(self, chunk: Chunk) -> None:
         good, bad = contracts.split(
-            self.adapter.family, chunk.rows, chunk.raw, self.known.currencies
+            self.adapter.family, as_text(chunk.rows), chunk.raw, self.known.currencies
         )
         bad = pl.concat([bad, chunk.broken], how="diagonal")
         self.read += chunk.rows.height + chunk.broken.height

@@ -16,6 +16,7 @@ links, teams, assignments, channel costs) lie under day=all.
 """
 
 import hashlib
+import io
 import json
 import shutil
 from collections import defaultdict
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,22 @@ from pipelines.errors import UsageError
 from pipelines.landing import LandingFile
 from pipelines.rollup.calendar import business_days, daily_parts, is_unallocated_credit
 from pipelines.sources import registry
-from pipelines.sources.base import UTC_MICROSECONDS, Format, Options, UnreadableFile, ahead
+from pipelines.sources.base import (
+    UTC_MICROSECONDS,
+    Format,
+    Options,
+    UnreadableFile,
+    ahead,
+    as_text,
+    texts_of,
+)
 
 LAKE_VERSION = 4
 HELD_BYTES = 256 << 20  # of a file's rows that wait in memory for their day files
 HELD_ROWS = 2_000_000  # of a day that are sorted in memory
 MOST_SHOWN = 100_000  # rejects of a file that keep their text
 MOST_REFUSED = 1_000_000  # rows, with none accepted: the file is not what it seems
+_SCHEMA = "ARROW:schema"  # where Parquet keeps the types that its readers see
 ROW_GROUP = 122_880  # rows; what DuckDB hands a thread, and small enough to stream
 UNDATED = "all"
 DATED = {"requests": "requested_at", "charges": "charge_start"}
@@ -310,7 +321,7 @@ def _without_text(rejects: pl.DataFrame, before: int) -> pl.DataFrame:
 def _money(frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """currency ('' where none is named), billed, effective: sums of what can be read."""
     sums = pl.col("billed", "effective").sum()
-    parts = pl.concat([f.group_by("currency").agg(sums) for f in frames])
+    parts = pl.concat([as_text(f.group_by("currency").agg(sums)) for f in frames])
     return parts.group_by(pl.col("currency").str.to_uppercase().fill_null("")).agg(sums)
 
 
@@ -350,13 +361,14 @@ class _Staging:
         if self.bytes > HELD_BYTES:
             for day in list(self.held):
                 (self.folder / day).mkdir(parents=True, exist_ok=True)
-                self._last_of(day).write_parquet(self.folder / day / f"{self.spills:06d}.parquet")
+                _write(self._last_of(day), self.folder / day / f"{self.spills:06d}.parquet")
             self.spills, self.bytes = self.spills + 1, 0
         return added
 
     def _last_of(self, day: str) -> pl.DataFrame:
         """What is held of a day, sorted, and then held no more."""
-        return _in_order(pl.concat(self.held.pop(day)))
+        # Relaxed, since a column that keeps each text once may be text from some piece on.
+        return _in_order(pl.concat(self.held.pop(day), how="vertical_relaxed"))
 
     def write_days(self, entry: Entry, context: Context) -> None:
         """One Parquet a day; a day of more than HELD_ROWS is sorted in pieces."""
@@ -367,7 +379,7 @@ class _Staging:
             waiting = sorted((self.folder / day).glob("*.parquet")) if day in spilled else []
             pieces = [pl.scan_parquet(p, glob=False) for p in waiting]
             pieces += [self._last_of(day).lazy()] if day in self.held else []
-            whole = pl.concat(pieces)
+            whole = pl.concat(pieces, how="vertical_relaxed")
             if len(pieces) == 1:
                 _write(whole.collect(), target)
             elif int(whole.select(pl.len()).collect().item()) <= HELD_ROWS:
@@ -383,11 +395,13 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
     """By team or account, and within it as the file has them."""
     rows = rows.rechunk()  # to gather from many pieces takes five times as long
     order = rows[next(c for c in ("team", "account", "team_id", "line") if c in rows.columns)]
+    if order.dtype == pl.String and order.is_sorted():
+        return rows
+    if not order.dtype.is_integer():
+        # Few names on many rows: their ranks are sorted in a quarter of the time.
+        order = order.cast(pl.Enum(texts_of(order).sort())).to_physical()
     if order.is_sorted():
         return rows
-    if order.dtype == pl.String:
-        # Few names on many rows: their ranks are sorted in a quarter of the time.
-        order = order.cast(pl.Enum(order.unique().sort())).to_physical()
     return rows[np.argsort(order.to_numpy(), kind="stable")]
 
 
@@ -405,9 +419,27 @@ def _write(frame: pl.DataFrame, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     frame.write_parquet(
-        partial, compression="zstd", compression_level=1, statistics=False, row_group_size=ROW_GROUP
+        partial,
+        compression="zstd",
+        compression_level=1,
+        statistics=False,
+        row_group_size=ROW_GROUP,
+        metadata=_text_for_readers(tuple(as_text(frame.head(0)).schema.items())),
     )
     partial.replace(target)
+
+
+@cache
+def _text_for_readers(columns: tuple[tuple[str, pl.DataType], ...]) -> dict[str, str]:
+    """What a file of these columns says of their types.
+
+    Also said where polars would say that a column keeps each text once: to Parquet both are a
+    dictionary of texts and numbers in it, and readers shall see one type in all files.
+    """
+    example = io.BytesIO()
+    pl.DataFrame(schema=dict(columns)).write_parquet(example)
+    example.seek(0)
+    return {_SCHEMA: pl.read_parquet_metadata(example)[_SCHEMA]}
 
 
 def _write_rejects(entry: Entry, rejects: list[pl.DataFrame], context: Context) -> None:
@@ -439,14 +471,14 @@ _IDENTITY: dict[str, Any] = {"account": pl.String, "sub_account": pl.String}
 def _identities(family: str, good: pl.DataFrame) -> pl.DataFrame:
     """Whose rows these are, in the source's own words: account, sub_account."""
     if family == "charges":
-        accounts = good["account"].unique()
+        accounts = texts_of(good["account"])
         if len(accounts) > 1:
-            return good.select("account", "sub_account").unique()
-        return pl.DataFrame([good["sub_account"].unique()]).select(
+            return as_text(good.select("account", "sub_account").unique())
+        return as_text(good.select(pl.col("sub_account").unique())).select(
             account=pl.lit(accounts.first(), pl.String), sub_account="sub_account"
         )
     if family in OWNED:
-        teams = good.select(account=pl.col("team").unique())
+        teams = pl.DataFrame([texts_of(good["team"]).alias("account")])
         return teams.with_columns(sub_account=pl.lit(None, pl.String))
     return pl.DataFrame(schema=_IDENTITY)
 
@@ -498,12 +530,14 @@ def _statements(dated: pl.DataFrame, charges: int) -> pl.DataFrame:
     whole = dated
     if dated.height > charges:
         whole = dated.unique("line", keep="first", maintain_order=True)
-    return whole.group_by(_STATEMENT).agg(
-        rows=pl.len().cast(pl.Int64),
-        has_effective=pl.col("effective").is_not_null().any(),
-        billed=pl.col("whole_billed").sum(),
-        effective=pl.col("whole_effective").sum(),
-        starts_on=pl.col("usage_on").min(),
+    return as_text(
+        whole.group_by(_STATEMENT).agg(
+            rows=pl.len().cast(pl.Int64),
+            has_effective=pl.col("effective").is_not_null().any(),
+            billed=pl.col("whole_billed").sum(),
+            effective=pl.col("whole_effective").sum(),
+            starts_on=pl.col("usage_on").min(),
+        )
     )
 
 
@@ -554,12 +588,13 @@ _ADDRESS = r"[\w.+%-]+@[\w-]+(\.[\w-]+)+"
 def pseudonymised(good: pl.DataFrame, key: str) -> pl.DataFrame:
     """Member ids as keyed hashes when a key is set; any e-mail-like id is always hashed."""
     for column in (c for c in _NAMES if c in good.columns):
-        names = good[column].drop_nulls().unique()
+        names = texts_of(good[column])
         if not (key and column == "member"):
             names = names.filter(names.str.contains("@", literal=True))
         if names.len():
             hashes = {n: pseudonym(n, key, column == "member") for n in names}
-            good = good.with_columns(pl.col(column).replace(hashes))
+            hashed = pl.col(column).cast(pl.String).replace(hashes)
+            good = good.with_columns(hashed.cast(good[column].dtype))
     return good
 
 

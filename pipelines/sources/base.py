@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 CHUNK_ROWS = 200_000
@@ -85,19 +86,47 @@ def ahead(found: Iterator[Any]) -> Iterator[Any]:
             yield made
 
 
+def repeating(frame: pl.DataFrame) -> dict[str, pl.Categorical]:
+    """A type that keeps each text once, for every column that seems to repeat few of them."""
+    columns = frame.select(pl.col(pl.String)) if frame.height > _SAMPLE else ()
+    few = [c.name for c in columns if 10 * c.n_unique() < frame.height]
+    return {name: pl.Categorical(pl.Categories.random()) for name in few}
+
+
+def texts_of(column: pl.Series) -> pl.Series:
+    """Each text that is in a column once."""
+    if not isinstance(column.dtype, pl.Categorical):
+        return column.drop_nulls().unique()
+    places = np.bincount(column.to_physical().drop_nulls().to_numpy())
+    return column.dtype.categories.to_series().gather(np.flatnonzero(places)).alias(column.name)
+
+
+def _texts(column: pl.Series) -> pl.Series:
+    """Each text of a column once, of a Categorical by its place, those of other pieces too."""
+    if isinstance(column.dtype, pl.Categorical):
+        return column.dtype.categories.to_series()
+    return column.drop_nulls().unique()
+
+
+def as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same, with text where a column keeps each text once."""
+    return frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
+
+
 def cleaned(frame: pl.DataFrame) -> pl.DataFrame:
     """All columns as text without surrounding blanks, null for every spelling of null."""
-    # A column that repeats itself is looked at value by value; most are clean as they are.
-    spelled = [c.drop_nulls().unique().alias(c.name) for c in frame if _repeats(c)]
-    texts = pl.concat(spelled) if spelled else pl.Series(dtype=pl.String)
-    is_dirty = texts.ne_missing(_cleaned(texts.to_frame("text")).to_series())
-    clean_already, at = set(), 0
-    for values in spelled:
-        if not is_dirty.slice(at, len(values)).any():
-            clean_already.add(values.name)
+    # A column that repeats itself is looked at text by text; most are clean as they are.
+    spelled = {c.name: _texts(c) for c in frame if _is_repeated(c)}
+    texts = pl.concat(list(spelled.values())) if spelled else pl.Series(dtype=pl.String)
+    plain = _cleaned(texts.to_frame("text")).to_series()
+    is_dirty = texts.ne_missing(plain)
+    columns, at = [], 0
+    for name, values in spelled.items():
+        if is_dirty.slice(at, len(values)).any():
+            columns.append(_respelled(frame[name], values, plain.slice(at, len(values))))
         at += len(values)
-    others = _cleaned(frame.select(c for c in frame.columns if c not in clean_already))
-    return frame.with_columns(others.get_columns())
+    others = _cleaned(frame.select(c for c in frame.columns if c not in spelled))
+    return frame.with_columns(columns + others.get_columns())
 
 
 def _cleaned(frame: pl.DataFrame) -> pl.DataFrame:
@@ -113,13 +142,22 @@ def clean(text: pl.Series) -> pl.Series:
 
 def by_spelling(column: pl.Series, change: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """A change that leaves null as it is, made once a value where a text repeats few of them."""
-    if not _repeats(column):
+    if not _is_repeated(column):
         return change(column)
-    spelled = column.drop_nulls().unique()
-    changed = change(spelled)
-    if changed.dtype == column.dtype and changed.equals(spelled):
+    texts = _texts(column)
+    changed = change(texts)
+    if changed.dtype == pl.String and changed.equals(texts):
         return column
-    return changed.gather(column.cast(pl.Enum(spelled)).to_physical()).alias(column.name)
+    return _respelled(column, texts, changed)
+
+
+def _respelled(column: pl.Series, texts: pl.Series, changed: pl.Series) -> pl.Series:
+    """The column with each of its texts changed, which stays Categorical if it is one."""
+    is_kept_once = isinstance(column.dtype, pl.Categorical)
+    if is_kept_once and changed.dtype == pl.String:
+        changed = changed.cast(column.dtype)
+    places = column if is_kept_once else column.cast(pl.Enum(texts))
+    return changed.gather(places.to_physical()).alias(column.name)
 
 
 def lower(text: pl.Series) -> pl.Series:
@@ -232,7 +270,8 @@ def parsed_instant(column: pl.Series, timezone: str = "UTC") -> pl.Series:
     if column.dtype == pl.Date:
         return _local(column.cast(pl.Datetime("us")), timezone)
     # A bill says the same hours again and again: each is parsed once.
-    return by_spelling(column.cast(pl.String), partial(_instant, timezone=timezone))
+    text = column if isinstance(column.dtype, pl.Categorical) else column.cast(pl.String)
+    return by_spelling(text, partial(_instant, timezone=timezone))
 
 
 def _instant(text: pl.Series, timezone: str) -> pl.Series:
@@ -251,6 +290,10 @@ def _instant(text: pl.Series, timezone: str) -> pl.Series:
     return _first(zoned, _local(naive, timezone), epoch).cast(UTC_MICROSECONDS)
 
 
+def _is_repeated(column: pl.Series) -> bool:
+    return isinstance(column.dtype, pl.Categorical) or _repeats(column)
+
+
 def _repeats(column: pl.Series) -> bool:
     """Whether a text column seems to hold few different values, each many times."""
     sample = column.head(_SAMPLE)
@@ -262,7 +305,8 @@ def _whole_seconds(text: pl.Series) -> pl.Series | None:
     sizes = text.str.len_bytes()
     if sizes.min() != 20 or sizes.max() != 20:
         return None
-    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", strict=False)
+    # Without a cache: what repeats comes here once, and what doesn't takes twice as long with it.
+    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", strict=False, cache=False)
     return parsed.dt.replace_time_zone("UTC") if parsed.null_count() == text.null_count() else None
 
 
@@ -355,8 +399,11 @@ def canonical(raw: pl.DataFrame, mapping: Mapping, timezone: str) -> pl.DataFram
             present = [to_instant(column, timezone) for column in present]
         elif kind != "text":
             present = [PARSERS[kind](column) for column in present]
-        if present:
-            columns.append((_first(*present) if len(present) > 1 else present[0]).alias(name))
+        if len(present) > 1:
+            same = as_text(pl.DataFrame([c.alias(str(at)) for at, c in enumerate(present)]))
+            columns.append(_first(*same.get_columns()).alias(name))
+        elif present:
+            columns.append(present[0].alias(name))
         else:
             columns.append(pl.Series(name, [None] * raw.height, dtype=EMPTY[kind]))
     return pl.DataFrame(columns)
@@ -413,7 +460,7 @@ def broken_rows(
     text = pl.struct(pl.exclude("line").cast(pl.String)).struct.json_encode().str.head(2_000)
     found = raw.select("line", reason.alias("reason"), text.alias("row"))
     known = [] if rows is None else [c for c in BROKEN_SCHEMA if c in rows.columns and c != "line"]
-    amounts = [rows[c] for c in known] if rows is not None else []
+    amounts = [rows[c].cast(BROKEN_SCHEMA[c]) for c in known] if rows is not None else []
     return in_full(found.with_columns(amounts))
 
 
@@ -436,4 +483,4 @@ def column_of(raw: pl.DataFrame, name: str) -> pl.Series:
     """Clean text of a column, all null when the file doesn't have it."""
     if name not in raw.columns:
         return pl.Series(name, [None] * raw.height, dtype=pl.String)
-    return clean(raw[name]).alias(name)
+    return clean(raw[name]).cast(pl.String).alias(name)

@@ -92,7 +92,7 @@ def _read(mapping: Mapping, path: Path, options: Options) -> Iterator[Chunk]:
     wanted = [name for _, *names in mapping.values() for name in names]
     has_money = any(kind == "amount" for kind, *_ in mapping.values())
     types = {n: EMPTY[k] for k, *names in mapping.values() for n in names if k in JSON_KINDS}
-    for raw, broken in pieces(path, wanted, is_exact=has_money, types=types):
+    for raw, broken in pieces(path, wanted, is_exact=has_money, types=types, repeats=True):
         chunk = convert(raw, broken, mapping, options.timezone, LENIENT)
         rows = chunk.rows.with_columns(
             by_spelling(chunk.rows[c], case) for c, case in CASES.items() if c in mapping

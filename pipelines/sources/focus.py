@@ -17,10 +17,12 @@ from pipelines.sources.base import (
     Format,
     Mapping,
     Options,
+    as_text,
     by_spelling,
     clean,
     column_of,
     convert,
+    texts_of,
     upper,
 )
 from pipelines.sources.tables import columns_of, pieces
@@ -86,7 +88,7 @@ def looks_like(path: Path, head: bytes) -> str | None:
 def read(path: Path, options: Options) -> Iterator[Chunk]:
     """Canonical charge rows; categories in the specification's case, currency in capitals."""
     wanted = [name for _, *names in CHARGES.values() for name in names]
-    for raw, broken in pieces(path, [*wanted, *OTHERS], is_exact=True):
+    for raw, broken in pieces(path, [*wanted, *OTHERS], is_exact=True, repeats=True):
         chunk = convert(raw, broken, CHARGES, options.timezone, ("list_cost",))
         rows = chunk.rows.with_columns(
             by_spelling(chunk.rows["currency"], upper),
@@ -108,7 +110,7 @@ def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
         yield f"mandatory FOCUS columns are missing: {', '.join(missing)}"
     if rows.height == 0:
         return
-    is_usage = (rows["charge_category"] == "Usage").fill_null(False)
+    is_usage = rows.select((pl.col("charge_category") == "Usage").fill_null(False)).to_series()
     faults = {
         "ContractedCost is null on usage rows": _is_null(raw, "ContractedCost") & is_usage,
         "EffectiveCost is null where BilledCost is not": rows["effective"].is_null()
@@ -132,10 +134,12 @@ def _warnings(rows: pl.DataFrame, raw: pl.DataFrame) -> Iterator[str]:
     is_whole = rows.select(
         "provider", *(pl.col(c) == pl.col(c).round(0) for c in ("effective", "billed"))
     )
-    by_provider = is_whole.group_by("provider", maintain_order=True).agg(
-        rounds=pl.col("effective").all()
-        & ~pl.col("billed").all()
-        & (pl.col("effective").count() > 1)
+    by_provider = as_text(
+        is_whole.group_by("provider", maintain_order=True).agg(
+            rounds=pl.col("effective").all()
+            & ~pl.col("billed").all()
+            & (pl.col("effective").count() > 1)
+        )
     )
     for name in by_provider.filter("rounds")["provider"].fill_null("(no provider)").sort():
         yield f"EffectiveCost of {name} has no decimals although its BilledCost has: it is rounded"
@@ -151,7 +155,7 @@ def _is_null(raw: pl.DataFrame, name: str) -> pl.Series:
 
 
 def _unknown(values: pl.Series, name: str, known: tuple[str, ...]) -> Iterator[str]:
-    found = values.drop_nulls().unique()
+    found = texts_of(values)
     strange = found.filter(~found.is_in(known)).sort().head(5)
     if strange.len():
         yield f"{name} has values that FOCUS doesn't know: {', '.join(strange)}"

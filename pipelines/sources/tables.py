@@ -37,18 +37,20 @@ from pipelines.sources.base import (
     UnreadableFile,
     ahead,
     broken_of,
+    repeating,
 )
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
 Types = Mapping[str, pl.DataType]
-_BLOCK = 24 << 20
+_BLOCK = 31 << 20
 _SCAN = 1 << 18  # fits a processor's cache, with what is made of it
 _MOST_COLUMNS = 10_000
 _MOST_ROWS_PER_BYTE = 100  # of a Parquet; more is a bomb
 _HEAD = 65_536
 _JSON_LIMIT = 64 << 20
+_MOST_TEXTS = 50_000  # of a column that keeps each text once
 _QUOTED_LINES = 1_000  # a quoted field of more lines is an open quote
 _KEEP = 2_000  # characters of a broken row that are worth keeping
 _BOM = b"\xef\xbb\xbf"
@@ -171,13 +173,15 @@ def pieces(
     rows_in: RowsIn | None = None,
     is_exact: bool = False,
     types: Types = MappingProxyType({}),
+    repeats: bool = False,
 ) -> Iterator[Piece]:
     """Raw pieces of a file of any of the four containers, with the wanted columns only.
 
     rows_in opens JSON values whose rows lie deeper; is_exact keeps every digit of JSON numbers
     (the fast reader goes through floats); columns of `types` may come as whole numbers or
-    booleans instead of text, where JSON has nothing else in them. Raises UnreadableFile when the container itself is
-    damaged or has none of the wanted columns.
+    booleans instead of text, where JSON has nothing else in them; with repeats, text columns of
+    CSV and JSON Lines that repeat few texts come as Categorical. Raises UnreadableFile when the
+    container itself is damaged or has none of the wanted columns.
     """
     if path.is_dir():
         raise UnreadableFile("it is a folder, not a file")
@@ -188,9 +192,9 @@ def pieces(
     if kind == "parquet":
         found = _parquet(path, wanted)
     elif kind == "csv":
-        found = _csv(path, wanted)
+        found = _csv(path, wanted, _Repeated(repeats))
     elif kind == "jsonl":
-        found = _jsonl(path, wanted, rows_in, is_exact, types)
+        found = _jsonl(path, wanted, rows_in, is_exact, types, _Repeated(repeats))
     else:
         found = _json(path, wanted, rows_in)
     try:
@@ -252,6 +256,31 @@ def _plain(value: Any) -> str | None:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+class _Repeated:
+    """The columns of a file that keep each text once, in one type for all of its pieces.
+
+    The first piece says which repeat few texts; one that later has more is text from then on.
+    """
+
+    def __init__(self, is_wanted: bool) -> None:
+        self.is_open = is_wanted
+        self.types: dict[str, pl.DataType] = {}
+
+    def typed(self, piece: Piece) -> Piece:
+        frame, broken = piece
+        if self.is_open and frame.height:
+            self.is_open, self.types = False, {**repeating(frame)}
+        typed = frame.with_columns(
+            frame[name].cast(kind) for name, kind in self.types.items() if name in frame.columns
+        )
+        self.types = {n: kind for n, kind in self.types.items() if _has_few_texts(kind)}
+        return typed, broken
+
+
+def _has_few_texts(kind: pl.DataType) -> bool:
+    return isinstance(kind, pl.Categorical) and len(kind.categories.to_series()) <= _MOST_TEXTS
+
+
 def _blocks(path: Path) -> Iterator[bytes]:
     """A file's bytes in blocks of whole lines."""
     with open_bytes(path) as handle:
@@ -301,10 +330,15 @@ def _over_long(line: int) -> UnreadableFile:
 
 
 def _jsonl(
-    path: Path, wanted: Sequence[str], rows_in: RowsIn | None, is_exact: bool, types: Types
+    path: Path,
+    wanted: Sequence[str],
+    rows_in: RowsIn | None,
+    is_exact: bool,
+    types: Types,
+    repeated: _Repeated,
 ) -> Iterator[Piece]:
     last, start = 0, 1
-    for block in _blocks(path):
+    for block in ahead(_blocks(path)):
         _refuse_over_long(block, start)
         breaks = sum(int(np.count_nonzero(_found(p, b"\n"))) for p in _parts(block, _SCAN))
         numbers = range(start, start + breaks + (not block.endswith(b"\n")))
@@ -312,7 +346,8 @@ def _jsonl(
         if not (rows_in or is_exact):
             frame = _json_rows(numbers, block, wanted, types) if types else None
             types = types if frame is not None else {}  # not to try in vain again and again
-            yield _json_piece(numbers, block, wanted) if frame is None else (frame, _no_broken())
+            piece = _json_piece(numbers, block, wanted) if frame is None else (frame, _no_broken())
+            yield repeated.typed(piece)
             continue
         # One block's rows are numbered on from the last one's, so that no two share a line.
         numbered = _numbered(numbers, block)
@@ -425,7 +460,7 @@ def _json(path: Path, wanted: Sequence[str], rows_in: RowsIn | None) -> Iterator
         yield _frame(rows, wanted), broken_of(broken)
 
 
-def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
+def _csv(path: Path, wanted: Sequence[str], repeated: _Repeated) -> Iterator[Piece]:
     """Block by block: by polars the lines that are plain rows, by Python's reader the others."""
     with open_bytes(path) as handle:
         first = handle.readline(MAX_LINE_BYTES).removeprefix(_BOM)
@@ -437,7 +472,7 @@ def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
         raise _nothing_wanted(wanted)
     _refuse_wide(len(header))
     number, start, before = 1, 1, b""
-    for more in _blocks(path):
+    for more in ahead(_blocks(path)):
         block = before + more
         _refuse_over_long(block, start)
         if start == 1:
@@ -447,14 +482,15 @@ def _csv(path: Path, wanted: Sequence[str]) -> Iterator[Piece]:
             before = block  # a quoted line break may lie across the end of the block
             continue
         start, before = start + len(lines.is_plain), b""
-        piece, number = _csv_piece(lines, header, wanted, number)
-        yield piece
+        piece, number = _csv_piece(lines, header, wanted, number, repeated.types)
+        yield repeated.typed(piece)
     if before:
-        yield _csv_piece(_lines(before, first.count(b",")), header, wanted, number)[0]
+        lines = _lines(before, first.count(b","))
+        yield repeated.typed(_csv_piece(lines, header, wanted, number, repeated.types)[0])
 
 
 def _csv_piece(
-    lines: "_Lines", header: list[str], wanted: Sequence[str], number: int
+    lines: "_Lines", header: list[str], wanted: Sequence[str], number: int, types: Types
 ) -> tuple[Piece, int]:
     """The block's rows, numbered on from the one before, and the last number."""
     begins, is_fast = np.ones_like(lines.is_plain), lines.is_plain.copy()
@@ -466,7 +502,7 @@ def _csv_piece(
             begins[at + 1 : end] = is_fast[at + 1 : end] = False
             read.append((at, row, fault, shown))
     numbers = number + np.cumsum(begins)
-    frame = _csv_fast(lines.joined(is_fast), numbers[is_fast], header, wanted)
+    frame = _csv_fast(lines.joined(is_fast), numbers[is_fast], header, wanted, types)
     if frame is None:
         read += [(at, *lines.row(at)[:3]) for at in np.flatnonzero(is_fast).tolist()]
     rows: list[dict[str, Any]] = []
@@ -483,13 +519,17 @@ def _csv_piece(
     if frame is None:
         frame = _frame(rows, wanted)
     elif rows:
-        others = _frame(rows, wanted).select(frame.columns)
+        others = _frame(rows, wanted).select(pl.col(n).cast(t) for n, t in frame.schema.items())
         frame = pl.concat([frame, others]).sort("line")
     return (frame, broken_of(broken)), last
 
 
 def _csv_fast(
-    text: bytes, numbers: npt.NDArray[np.int64], header: list[str], wanted: Sequence[str]
+    text: bytes,
+    numbers: npt.NDArray[np.int64],
+    header: list[str],
+    wanted: Sequence[str],
+    types: Types,
 ) -> pl.DataFrame | None:
     """The wanted columns of plain lines; None when polars sees other rows in them than lines."""
     if not text:
@@ -499,7 +539,7 @@ def _csv_fast(
         frame = pl.read_csv(
             text,
             has_header=False,
-            schema={f"column_{at + 1}": pl.String for at in range(len(header))},
+            schema={f"column_{n}": types.get(c, pl.String()) for n, c in enumerate(header, 1)},
             columns=list(places.values()),
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):

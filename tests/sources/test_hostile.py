@@ -371,9 +371,9 @@ LINES = (
 def test_lines_that_polars_reads_are_read_as_python_reads_them(chosen: list[str]) -> None:
     header = ["a", "b", "c"]
     lines = tables._lines("".join(chosen).encode(), commas=2)
-    by_both = tables._csv_piece(lines, header, header, 1)
+    by_both = tables._csv_piece(lines, header, header, 1, {})
     nothing = replace(lines, is_plain=np.zeros_like(lines.is_plain))
-    by_python = tables._csv_piece(nothing, header, header, 1)
+    by_python = tables._csv_piece(nothing, header, header, 1, {})
     assert by_both[1] == by_python[1]
     assert by_both[0][1].equals(by_python[0][1])
     both, python = by_both[0][0], by_python[0][0].with_columns(pl.col(header).replace("", None))
