@@ -65,6 +65,7 @@ class BatchedEventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._tables: set[str] = set()
         super().__init__(base_dir)
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
@@ -93,6 +94,12 @@ class BatchedEventLog(SqliteEventLogStorage):
         while len(self._engines) > _OPEN_FILES:
             self._engines.popitem(last=False)[1].dispose()
         return self._engines[url]
+
+    def has_table(self, table_name: str) -> bool:
+        """Found once, a table stays: Dagster asks at every check, on a new connection each time."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         by_run: dict[str, list[EventLogEntry]] = defaultdict(list)

@@ -8,10 +8,12 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from pipelines import night, settings, warehouse
 from pipelines.errors import UsageError
@@ -23,6 +25,8 @@ class NightResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     as_of: str = ""
     known_at: str = ""
+    # Read once, so that all steps of a run work by the same definition and prices.
+    _prepared: Night | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["NightResource"]:
@@ -32,12 +36,13 @@ class NightResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             yield self
 
     def night(self, progress: night.Progress = night.silent) -> Night:
-        return night.prepare(
-            settings.from_environment(),
-            as_of=date.fromisoformat(self.as_of) if self.as_of else None,
-            known_at=datetime.fromisoformat(self.known_at) if self.known_at else None,
-            progress=progress,
-        )
+        if self._prepared is None:
+            self._prepared = night.prepare(
+                settings.from_environment(),
+                as_of=date.fromisoformat(self.as_of) if self.as_of else None,
+                known_at=datetime.fromisoformat(self.known_at) if self.known_at else None,
+            )
+        return replace(self._prepared, progress=progress)
 
 
 @contextmanager

@@ -1,13 +1,18 @@
 """The Dagster shell: the literal set of assets, what starts a night, and that it is one run."""
 
+import shutil
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
 from pipelines import definitions, sql_assets
+from pipelines.defs.resources import NightResource
 from pipelines.defs.shared import GROUPS
+from pipelines.errors import UsageError
+from pipelines.settings import CHECKOUT
 
 ASSETS = {
     "fact/assignments", "fact/blocked_hours", "fact/channel_costs", "fact/charge_days",
@@ -102,3 +107,19 @@ def test_the_night_starts_at_two_in_the_operating_zone(loaded: dg.Definitions) -
         tick = schedule.evaluate_tick(context)
     assert tick.run_requests is not None
     assert tick.run_requests[0].tags["dagster/asset_partition_range_end"] == "2026-03-01"
+
+
+def test_all_steps_of_a_run_work_by_one_definition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is changed while a run is at work is the next run's."""
+    shutil.copytree(CHECKOUT / "data" / "reference", tmp_path / "reference")
+    monkeypatch.setenv("CLOUDBOUND_REFERENCE", str(tmp_path / "reference"))
+    run = NightResource()
+    first = run.night()
+    (tmp_path / "reference" / "definition.toml").write_text("not toml", "utf-8")
+    second = run.night(progress=lambda *_: None)
+    assert (second.definition, second.reference) == (first.definition, first.reference)
+    assert second.progress is not first.progress
+    with pytest.raises(UsageError, match="definition.toml"):
+        NightResource().night()
