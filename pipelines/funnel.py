@@ -523,25 +523,25 @@ def _numbered_text(text: pl.Series, first_hash: pl.Series, second_hash: pl.Serie
     """Numbers by the order of a 64-bit hash, which takes a fifth of the time of a dictionary.
 
     The hash's upper bits and the row's number are sorted as one integer, in half the time of
-    sorting an index. Two texts that share those bits, as some of 25M rows do, are put in order by
-    the whole hash; two that share the hash show in the second one, and the dictionary decides.
+    sorting an index. Texts that share those bits (39 of them where there are 25M rows) are told
+    apart by a second hash of 64.
     """
     row_bits = np.uint64(len(text).bit_length())
-    first, second = first_hash.to_numpy(), second_hash.to_numpy()
-    packed = (first >> row_bits << row_bits) | np.arange(len(text), dtype=np.uint64)
+    packed = first_hash.to_numpy() >> row_bits
+    packed <<= row_bits
+    packed |= np.arange(len(text), dtype=np.uint64)
     packed.sort()
     order = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)
-    new = _changes(packed >> row_bits)
-    differs = _changes(first[order])
-    if (differs != new).any():
-        run = np.cumsum(new) - 1
-        is_mixed = np.zeros(run[-1] + 1, dtype=bool)
-        is_mixed[run[differs & ~new]] = True
-        mixed = np.flatnonzero(is_mixed[run])
-        order[mixed] = order[mixed][np.argsort(first[order[mixed]])]
-        new = _changes(first[order])
-    if (_changes(second[order]) != new).any():
-        return text.cast(pl.Categorical).to_physical().cast(pl.Int64)
+    bits = packed >> row_bits
+    new = _changes(bits)
+    second = second_hash.to_numpy()[order]
+    is_other = _changes(second) & ~new
+    shared = np.unique(bits[is_other])
+    starts, ends = (np.searchsorted(bits, shared, side=side) for side in ("left", "right"))
+    for start, end in zip(starts, ends, strict=True):
+        inner = start + np.argsort(second[start:end])
+        order[start:end], second[start:end] = order[inner], second[inner]
+        new[start + 1 : end] = _changes(second[start:end])[1:]
     number = np.empty(len(text), dtype=np.int64)
     number[order] = np.cumsum(new) - 1
     return pl.Series(text.name, number)
