@@ -328,10 +328,10 @@ def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
 
 def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
     spans = team_spans(night, entries)
-    book = charges.ledger(entries, night.settings.lake)
+    stated = lake.statements(entries, night.settings.lake)
+    book = charges.ledger(entries, stated, night.settings.lake)
     days = lake.days_of(entries, "charges")
-    found = lake.statements(entries, night.settings.lake)
-    counted = found.join(book.statements, on=charges.STATEMENT, how="left", suffix="_now")
+    counted = charges.with_winner(stated, book.statements)
     verdict = pl.struct("account", "billing_period", "snapshot_now", "has_effective_now").hash()
     verdicts = dict(counted.group_by("fingerprint").agg(verdict.sum()).iter_rows())
     rates = {

@@ -16,7 +16,6 @@ import polars as pl
 from pipelines import warehouse
 from pipelines.errors import CheckFailed
 from pipelines.lake import Days, Entry, batches, days_of, read_days
-from pipelines.lake import statements as read_statements
 from pipelines.reference import HOME_CURRENCY, Reference
 from pipelines.rollup import links
 from pipelines.rollup.calendar import is_unallocated_credit
@@ -75,11 +74,16 @@ class Ledger:
     unallocated: pl.DataFrame
 
 
-def ledger(entries: Iterable[Entry], lake: Path, rows_per_batch: int = ROWS_AT_ONCE) -> Ledger:
-    """Decide re-statements, the cost basis and credits over all visible charge files."""
-    chosen = [e for e in entries if e.family == "charges" and not e.is_copy]
-    statements = winning_statements(read_statements(chosen, lake))
-    chosen = [e for e in chosen if not e.is_expired]
+def ledger(
+    entries: Iterable[Entry],
+    stated: pl.DataFrame,
+    lake: Path,
+    rows_per_batch: int = ROWS_AT_ONCE,
+) -> Ledger:
+    """Decide re-statements, the cost basis and credits over all visible charge files, whose
+    statements (lake.statements) are given."""
+    statements = winning_statements(stated)
+    chosen = [e for e in entries if e.family == "charges" and not (e.is_copy or e.is_expired)]
     credits = _credits(chosen, lake, statements, rows_per_batch)
     if credits.height == 0:
         return Ledger(
@@ -97,8 +101,35 @@ def winning_statements(statements: pl.DataFrame) -> pl.DataFrame:
 
     EffectiveCost is the basis where the statement that counts has it anywhere, else BilledCost.
     """
-    newest = with_is_current(statements).filter("is_current")
-    return newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any())
+    alone, others = _parted(statements)
+    newest = with_is_current(others).filter("is_current")
+    found = newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any())
+    return pl.concat([alone.select(found.columns), found])
+
+
+def _parted(statements: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The statements of periods that one file alone bills, in one currency, and all others.
+
+    Those of the first stand as they are: no other can replace them or change their basis, so a
+    million of them need not be grouped or joined.
+    """
+    one_file, one_currency = (
+        pl.col(name).n_unique().over("source", "billing_period") == 1
+        for name in ("fingerprint", "currency")
+    )
+    marked = statements.with_columns(is_alone=one_file & one_currency)
+    return tuple(  # type: ignore[return-value]
+        marked.filter(which).drop("is_alone") for which in ("is_alone", ~pl.col("is_alone"))
+    )
+
+
+def with_winner(statements: pl.DataFrame, winning: pl.DataFrame) -> pl.DataFrame:
+    """The statements (lake.statements), in any order, with snapshot_now and has_effective_now:
+    what counts of their account's period (winning_statements), null where nothing does."""
+    alone, others = _parted(statements)
+    same = alone.with_columns(pl.col("snapshot", "has_effective").name.suffix("_now"))
+    joined = others.join(winning, on=STATEMENT, how="left", suffix="_now")
+    return pl.concat([same, joined.select(same.columns)])
 
 
 def with_is_current(statements: pl.DataFrame) -> pl.DataFrame:
@@ -171,7 +202,9 @@ def _adjustments(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _counted(rows: pl.DataFrame, statements: pl.DataFrame) -> pl.DataFrame:
     """Rows of the statements that count, with cost on the statement's basis."""
-    rows = rows.join(statements, on=[*STATEMENT, "snapshot"], maintain_order="left")
+    periods = rows.select("source", "billing_period").unique()
+    near = statements.join(periods, on=["source", "billing_period"], how="semi")
+    rows = rows.join(near, on=[*STATEMENT, "snapshot"], maintain_order="left")
     zero = pl.lit(0, AMOUNT)
     basis = pl.when("has_effective").then("effective").otherwise("billed")
     return rows.with_columns(

@@ -95,14 +95,15 @@ def repeating(frame: pl.DataFrame) -> dict[str, pl.Categorical]:
 
 def texts_of(column: pl.Series) -> pl.Series:
     """Each text that is in a column once."""
+    texts = _texts(column)
     if not isinstance(column.dtype, pl.Categorical):
-        return column.drop_nulls().unique()
-    places = np.bincount(column.to_physical().drop_nulls().to_numpy())
-    return column.dtype.categories.to_series().gather(np.flatnonzero(places)).alias(column.name)
+        return texts
+    uses = np.bincount(column.to_physical().drop_nulls().to_numpy())
+    return texts.gather(np.flatnonzero(uses)).alias(column.name)
 
 
 def _texts(column: pl.Series) -> pl.Series:
-    """Each text of a column once, of a Categorical by its place, those of other pieces too."""
+    """Each text of a column once; of a Categorical by its place, other pieces' texts too."""
     if isinstance(column.dtype, pl.Categorical):
         return column.dtype.categories.to_series()
     return column.drop_nulls().unique()

@@ -1,5 +1,6 @@
 """The daily reductions on hand rows: duplicates, costs, parts, bases, credits, rates, links."""
 
+import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -305,12 +306,33 @@ def test_the_history_of_an_identity_goes_by_its_sub_account_then_its_account() -
     ]
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_statements_that_no_other_can_touch_are_decided_as_all_are(seed: int) -> None:
+    pick = random.Random(seed)
+    files = [(f"f{n}", pick.choice("ab"), f"2026-01-{pick.randint(1, 3):02d}") for n in range(4)]
+    rows = {
+        (*pick.choice(files), pick.choice("xyz"), pick.randint(1, 4), pick.choice(("USD", "CNY")))
+        for _ in range(pick.randint(1, 12))
+    }
+    names = ["fingerprint", "source", "snapshot", "account", "billing_period", "currency"]
+    stated = pl.DataFrame(sorted(rows), schema=names, orient="row").with_columns(
+        has_effective=pl.Series([pick.random() < 0.5 for _ in rows])
+    )
+    winning = charges.winning_statements(stated)
+    newest = stated.filter(pl.col("snapshot") == pl.col("snapshot").max().over(charges.STATEMENT))
+    expected = newest.group_by([*charges.STATEMENT, "snapshot"]).agg(pl.col("has_effective").any())
+    assert winning.sort(pl.all()).equals(expected.select(winning.columns).sort(pl.all()))
+    found = charges.with_winner(stated, winning)
+    joined = stated.join(expected, on=charges.STATEMENT, how="left", suffix="_now")
+    assert found.sort(pl.all()).equals(joined.select(found.columns).sort(pl.all()))
+
+
 def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once() -> None:
     month = datetime(2026, 1, 1, tzinfo=UTC)
 
     def bill(*files: tuple[str, bool]) -> pl.DataFrame:
-        rows = [("b", "a", month, snapshot, has_effective) for snapshot, has_effective in files]
-        schema = [*charges.STATEMENT, "snapshot", "has_effective"]
+        rows = [(f"{file}", "USD", "b", "a", month, *file) for file in files]
+        schema = ["fingerprint", "currency", *charges.STATEMENT, "snapshot", "has_effective"]
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     old, new, more = ("2026-01-10", True), ("2026-01-20", False), ("2026-01-20", True)
