@@ -90,6 +90,8 @@ class _Versions:
     A definition that changes the floor alone needs other qualifying days, but the same windows
     and habits; what the base definition already made in the file is used as it stands. A version
     that only one other reads is a view: its rows, the qualifying days among them, are never kept.
+    Only teams with a habit under one of the definitions are looked at: no other is in the
+    headline population, and nothing that a headline reads of a team comes from another team.
     """
 
     def __init__(
@@ -116,19 +118,40 @@ class _Versions:
             v for v, n in readers.items() if n == 1 and v[0] not in self._target.depends_on
         }
         con.execute("create schema version")
+        self._look_at_the_integrated_only(definitions)
+
+    def _look_at_the_integrated_only(self, definitions: Iterable[Definition]) -> None:
+        con = self._con
+        con.execute("create table version.integrated (team_id varchar)")
+        below = {a.name for a in _needed("journey.habits")}
+        for definition in definitions:
+            self._show([a for a in self._assets if a.name in below], _bound(con, definition))
+            con.execute(
+                "insert into version.integrated "
+                "select team_id from journey.habits where integrated_on is not null"
+            )
+        for at, version in enumerate(v for v in self._tables if v[0] == "journey.subscribers"):
+            con.execute(
+                f"create table version.people_{at} as from {self._tables[version]} "
+                "semi join version.integrated using (team_id)"
+            )
+            self._tables[version] = f"version.people_{at}"
 
     def show(self, definition: Definition) -> tuple[str, dict[str, Any]]:
         """The target's query and what it binds; every table that it reads is the definition's."""
         bound = _bound(self._con, definition)
+        self._show(self._assets, bound)
+        return self._target.query, self._target.values(bound)
+
+    def _show(self, assets: Iterable[SqlAsset], bound: dict[str, Any]) -> None:
         keys = self._keys(bound)
-        for asset in self._assets:
+        for asset in assets:
             version = asset.name, keys[asset.name]
             if version not in self._tables and version in self._views:
                 query = self._unbound(asset, bound)
             else:
                 query = f"from {self._table(asset, version, bound)}"
             self._con.execute(f"create or replace view {asset.name} as {query}")
-        return self._target.query, self._target.values(bound)
 
     def _table(self, asset: SqlAsset, version: tuple[str, str], bound: dict[str, Any]) -> str:
         if version not in self._tables:
