@@ -122,14 +122,14 @@ class _Versions:
 
     def _look_at_the_integrated_only(self, definitions: Iterable[Definition]) -> None:
         con = self._con
-        con.execute("create table version.integrated (team_id varchar)")
         below = {a.name for a in _needed("journey.habits")}
+        habits = set()
         for definition in definitions:
-            self._show([a for a in self._assets if a.name in below], _bound(con, definition))
-            con.execute(
-                "insert into version.integrated "
-                "select team_id from journey.habits where integrated_on is not null"
-            )
+            bound = _bound(con, definition)
+            self._show([a for a in self._assets if a.name in below], bound)
+            habits.add(self._tables["journey.habits", self._keys(bound)["journey.habits"]])
+        teams = (f"select team_id from {t} where integrated_on is not null" for t in sorted(habits))
+        con.execute(f"create table version.integrated as {' union '.join(teams)}")
         for at, version in enumerate(v for v in self._tables if v[0] == "journey.subscribers"):
             con.execute(
                 f"create table version.people_{at} as from {self._tables[version]} "

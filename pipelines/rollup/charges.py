@@ -118,9 +118,8 @@ def _parted(statements: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         for name in ("fingerprint", "currency")
     )
     marked = statements.with_columns(is_alone=one_file & one_currency)
-    return tuple(  # type: ignore[return-value]
-        marked.filter(which).drop("is_alone") for which in ("is_alone", ~pl.col("is_alone"))
-    )
+    alone, others = (marked.filter(pl.col("is_alone") == is_alone) for is_alone in (True, False))
+    return alone.drop("is_alone"), others.drop("is_alone")
 
 
 def with_winner(statements: pl.DataFrame, winning: pl.DataFrame) -> pl.DataFrame:

@@ -44,7 +44,7 @@ Piece = tuple[pl.DataFrame, pl.DataFrame]
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
 Types = Mapping[str, pl.DataType]
-_BLOCK = 31 << 20  # from 32 MiB on malloc gives each block new pages, which take as long as reading
+_BLOCK = 31 << 20  # below the 32 MiB from which on malloc maps each block anew
 _SCAN = 1 << 18  # fits a processor's cache, with what is made of it
 _MOST_COLUMNS = 10_000
 _MOST_ROWS_PER_BYTE = 100  # of a Parquet; more is a bomb
