@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,18 +16,26 @@ WEEKS = """select week_on, horizon_days, teams, moved, at_risk, share, mature_te
 from metric.definition_series where definition = '{}' order by all"""
 
 
-@pytest.fixture(scope="module")
-def printed(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, Path, list[tuple[object, ...]]]:
-    """A world printed under the shipped definition, then under one with a lower habit.
+GRID = "select * exclude (fields_changed, definition) from metric.definition_grid order by all"
 
-    Returns the data folder, the folder of the second definition, and the first print's cohorts.
-    """
+
+class Printed(NamedTuple):
+    """The data folder, the folder of the second definition, the first print's cohorts and grid."""
+
+    data: Path
+    changed: Path
+    first: list[tuple[object, ...]]
+    first_grid: list[tuple[object, ...]]
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Printed:
+    """A world printed under the shipped definition, then under one with a lower habit."""
     data = tmp_path_factory.mktemp("definitions")
     world.write(data / "landing")
     driver.run(data, run_id="first")
     first = driver.query(data, WEEKS.format(_definition(CHECKOUT / "data" / "reference").hash))
+    first_grid = driver.query(data, GRID)
     changed = data / "reference"
     shutil.copytree(CHECKOUT / "data" / "reference", changed)
     path = changed / "definition.toml"
@@ -34,17 +43,15 @@ def printed(
     assert text.count("\nactive_days = 5") == 1
     path.write_text(text.replace("\nactive_days = 5", "\nactive_days = 3"), "utf-8")
     driver.run(data, reference=changed, run_id="second")
-    return data, changed, first
+    return Printed(data, changed, first, first_grid)
 
 
 def _definition(reference: Path) -> definition.Definition:
     return definition.load(reference / "definition.toml")
 
 
-def test_old_and_new_series_stand_side_by_side(
-    printed: tuple[Path, Path, list[tuple[object, ...]]],
-) -> None:
-    data, changed, first = printed
+def test_old_and_new_series_stand_side_by_side(printed: Printed) -> None:
+    data, changed, first, _ = printed
     old, new = _definition(CHECKOUT / "data" / "reference"), _definition(changed)
     assert first
     assert driver.query(data, WEEKS.format(old.hash)) == first
@@ -58,10 +65,8 @@ def test_old_and_new_series_stand_side_by_side(
     assert driver.query(data, current) == [(old.hash, False), (new.hash, True)]
 
 
-def test_the_grid_multiplies_out_and_agrees_with_a_run_of_its_own(
-    printed: tuple[Path, Path, list[tuple[object, ...]]],
-) -> None:
-    data, changed, _ = printed
+def test_the_grid_multiplies_out_and_agrees_with_a_run_of_its_own(printed: Printed) -> None:
+    data, changed, *_ = printed
     rows = driver.query(
         data, "select count(*), count(distinct definition) from metric.definition_grid"
     )
@@ -83,10 +88,15 @@ def test_the_grid_multiplies_out_and_agrees_with_a_run_of_its_own(
         assert found == [tuple(other[k] for k in ("teams", "moved", "at_risk", "share")) + (len(fields),)]  # fmt: skip
 
 
-def test_a_definition_of_another_zone_needs_a_night(
-    printed: tuple[Path, Path, list[tuple[object, ...]]],
-) -> None:
-    data, changed, _ = printed
+def test_the_grid_is_the_same_whichever_of_its_definitions_is_in_force(printed: Printed) -> None:
+    """Also for teams whose habit only another definition sees."""
+    lowest = [sum(row[4] for row in printed.first_grid if row[2] == habit) for habit in (3, 5)]  # type: ignore[misc]
+    assert lowest[0] > lowest[1] > 0
+    assert driver.query(printed.data, GRID) == printed.first_grid
+
+
+def test_a_definition_of_another_zone_needs_a_night(printed: Printed) -> None:
+    data, changed, *_ = printed
     text = (changed / "definition.toml").read_text("utf-8")
     path = data / "zone.toml"
     path.write_text(text.replace('zone = "Asia/Shanghai"', 'zone = "UTC"'), "utf-8")
