@@ -44,6 +44,7 @@ from pipelines.sources.base import (
     UnreadableFile,
     ahead,
     as_text,
+    ranks,
     texts_of,
 )
 
@@ -387,7 +388,8 @@ class _Staging:
             else:
                 _stream(whole, target)
 
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        # A writer waits for polars' own threads, so that two of them don't fill two cores.
+        with ThreadPoolExecutor(max_workers=3) as pool:
             list(pool.map(write, sorted(self.held.keys() | spilled)))
 
 
@@ -399,7 +401,7 @@ def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     if not order.dtype.is_integer():
         # Few names on many rows: their ranks are sorted in a quarter of the time.
-        order = order.cast(pl.Enum(texts_of(order).sort())).to_physical()
+        order = ranks(order)
     if order.is_sorted():
         return rows
     return rows[np.argsort(order.to_numpy(), kind="stable")]

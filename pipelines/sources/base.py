@@ -4,8 +4,9 @@ Belongs here: Format, Chunk, and the parsing of times, decimals, integers and nu
 Does not belong here: a mapping of any one format, or rules on what a good row is (contracts).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -86,6 +87,19 @@ def ahead(found: Iterator[Any]) -> Iterator[Any]:
             yield made
 
 
+def side_by_side(make: Callable[[Any], Any], of: Iterable[Any]) -> Iterator[Any]:
+    """make of each, in their order; two are made at a time, so that no core waits for the end
+    of one."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        coming: deque[Future[Any]] = deque()
+        for one in of:
+            coming.append(pool.submit(make, one))
+            if len(coming) > 2:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
 def repeating(frame: pl.DataFrame) -> dict[str, pl.Categorical]:
     """A type that keeps each text once, for every column that seems to repeat few of them."""
     columns = frame.select(pl.col(pl.String)) if frame.height > _SAMPLE else ()
@@ -100,6 +114,13 @@ def texts_of(column: pl.Series) -> pl.Series:
         return texts
     uses = np.bincount(column.to_physical().drop_nulls().to_numpy())
     return texts.gather(np.flatnonzero(uses)).alias(column.name)
+
+
+def ranks(column: pl.Series) -> pl.Series:
+    """Of a text column without nulls: which of its texts, in their order, each row has."""
+    if not isinstance(column.dtype, pl.Categorical):
+        return column.cast(pl.Enum(column.unique().sort())).to_physical()
+    return column.dtype.categories.to_series().rank("dense").gather(column.to_physical())
 
 
 def _texts(column: pl.Series) -> pl.Series:

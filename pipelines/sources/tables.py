@@ -19,7 +19,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,9 +38,11 @@ from pipelines.sources.base import (
     ahead,
     broken_of,
     repeating,
+    side_by_side,
 )
 
 Piece = tuple[pl.DataFrame, pl.DataFrame]
+_Block = tuple[range, bytes]  # lines, and their numbers
 # From one JSON value to the rows inside it, when the rows of a format lie deeper.
 RowsIn = Callable[[dict[str, Any]], list[Any]]
 Types = Mapping[str, pl.DataType]
@@ -179,8 +181,8 @@ def pieces(
 
     rows_in opens JSON values whose rows lie deeper; is_exact keeps every digit of JSON numbers
     (the fast reader goes through floats); columns of `types` may come as whole numbers or
-    booleans instead of text, where JSON has nothing else in them; with repeats, text columns of
-    CSV and JSON Lines that repeat few texts come as Categorical. Raises UnreadableFile when the
+    booleans instead of text, where JSON has nothing else in them; with repeats, text columns that
+    repeat few texts come as Categorical. Raises UnreadableFile when the
     container itself is damaged or has none of the wanted columns.
     """
     if path.is_dir():
@@ -188,17 +190,17 @@ def pieces(
     head = head_of(path)
     if not head:
         raise UnreadableFile("the file is empty or its gzip is damaged")
-    kind = kind_of(path, head)
+    kind, repeated = kind_of(path, head), _Repeated(repeats)
     if kind == "parquet":
         found = _parquet(path, wanted)
     elif kind == "csv":
-        found = _csv(path, wanted, _Repeated(repeats))
+        found = _csv(path, wanted, repeated)
     elif kind == "jsonl":
-        found = _jsonl(path, wanted, rows_in, is_exact, types, _Repeated(repeats))
+        found = _jsonl(path, wanted, rows_in, is_exact, types)
     else:
         found = _json(path, wanted, rows_in)
     try:
-        yield from ahead(found)
+        yield from map(repeated.typed, ahead(found))
     except _DAMAGE as error:
         raise UnreadableFile(f"the file is damaged ({_short(error)})") from None
     except UnicodeDecodeError:
@@ -335,24 +337,27 @@ def _jsonl(
     rows_in: RowsIn | None,
     is_exact: bool,
     types: Types,
-    repeated: _Repeated,
 ) -> Iterator[Piece]:
-    last, start = 0, 1
-    for block in ahead(_blocks(path)):
+    blocks = ahead(_numbered_blocks(path))
+    if not (rows_in or is_exact):
+        read = partial(_json_piece, wanted=wanted, types={**types})
+        yield from side_by_side(read, blocks)
+        return
+    last = 0
+    for numbers, block in blocks:
+        # One block's rows are numbered on from the last one's, so that no two share a line.
+        rows, broken, last = _rows(_parsed(_numbered(numbers, block)), wanted, rows_in, last)
+        yield _frame(rows, wanted), broken_of(broken)
+
+
+def _numbered_blocks(path: Path) -> Iterator[_Block]:
+    """A file's lines in blocks, each with the numbers of its lines."""
+    start = 1
+    for block in _blocks(path):
         _refuse_over_long(block, start)
         breaks = sum(int(np.count_nonzero(_found(p, b"\n"))) for p in _parts(block, _SCAN))
-        numbers = range(start, start + breaks + (not block.endswith(b"\n")))
+        yield range(start, start + breaks + (not block.endswith(b"\n"))), block
         start += breaks
-        if not (rows_in or is_exact):
-            frame = _json_rows(numbers, block, wanted, types) if types else None
-            types = types if frame is not None else {}  # not to try in vain again and again
-            piece = _json_piece(numbers, block, wanted) if frame is None else (frame, _no_broken())
-            yield repeated.typed(piece)
-            continue
-        # One block's rows are numbered on from the last one's, so that no two share a line.
-        numbered = _numbered(numbers, block)
-        rows, broken, last = _rows(_parsed(numbered), wanted, rows_in, last)
-        yield _frame(rows, wanted), broken_of(broken)
 
 
 def _numbered(numbers: Sequence[int], block: bytes) -> Iterator[tuple[int, bytes]]:
@@ -361,9 +366,17 @@ def _numbered(numbers: Sequence[int], block: bytes) -> Iterator[tuple[int, bytes
     return ((number, stripped) for number, line in lines if (stripped := line.strip()))
 
 
-def _json_piece(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> Piece:
-    """Rows by polars; by Python's reader what shows that it is no object or nothing for polars."""
-    if (frame := _json_rows(numbers, block, wanted, {})) is not None:
+def _json_piece(numbered: _Block, wanted: Sequence[str], types: dict[str, pl.DataType]) -> Piece:
+    """Rows by polars; by Python's reader what shows that it is no object or nothing for polars.
+
+    Types that don't fit are let go, not to be tried in vain again and again.
+    """
+    numbers, block = numbered
+    frame = _json_rows(numbers, block, wanted, tried := {**types})
+    if frame is None and tried:
+        types.clear()
+        frame = _json_rows(numbers, block, wanted, {})
+    if frame is not None:
         return frame, _no_broken()
     whole: list[tuple[int, bytes]] = []
     rest: list[tuple[int, bytes]] = []
@@ -371,8 +384,8 @@ def _json_piece(numbers: Sequence[int], block: bytes, wanted: Sequence[str]) -> 
         is_whole = line[:1] == b"{" and line[-1:] == b"}" and not _has_half_characters(line)
         (whole if is_whole else rest).append((n, line))
     frame = _json_rows([n for n, _ in whole], b"\n".join(line for _, line in whole), wanted, {})
-    numbered = _numbered(numbers, block) if frame is None else rest
-    rows, broken, _ = _rows(_parsed(numbered), wanted, None, 0)
+    others = _numbered(numbers, block) if frame is None else rest
+    rows, broken, _ = _rows(_parsed(others), wanted, None, 0)
     found = _frame(rows, wanted)
     return found if frame is None else pl.concat([frame, found]).sort("line"), broken_of(broken)
 
@@ -397,7 +410,7 @@ def inside(text: pl.Series, wanted: Sequence[str]) -> pl.DataFrame:
     lines = text.fill_null("{}").str.replace_all("\n", " ", literal=True)
     found = pl.DataFrame({"line": range(len(lines))}, schema={"line": pl.Int64})
     block = "\n".join(lines).encode()
-    rows, _ = _json_piece(range(len(lines)), block, wanted)
+    rows, _ = _json_piece((range(len(lines)), block), wanted, {})
     return found.join(rows, on="line", how="left", maintain_order="left").select(wanted)
 
 
@@ -483,10 +496,10 @@ def _csv(path: Path, wanted: Sequence[str], repeated: _Repeated) -> Iterator[Pie
             continue
         start, before = start + len(lines.is_plain), b""
         piece, number = _csv_piece(lines, header, wanted, number, repeated.types)
-        yield repeated.typed(piece)
+        yield piece
     if before:
         lines = _lines(before, first.count(b","))
-        yield repeated.typed(_csv_piece(lines, header, wanted, number, repeated.types)[0])
+        yield _csv_piece(lines, header, wanted, number, repeated.types)[0]
 
 
 def _csv_piece(

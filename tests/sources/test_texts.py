@@ -1,5 +1,6 @@
 """Columns that repeat few texts keep each text once while a file is read: the rows are the same."""
 
+import io
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,10 @@ from tests.sources import test_focus
 from tests.sources.reading import CURRENCIES, lines
 from tests.sources.test_canonical import REQUEST
 
-NEVER = {"_SAMPLE": 10**9, "_MOST_TEXTS": 50_000, "_BLOCK": 1 << 20, "HELD_BYTES": 1 << 28}
+NEVER = {
+    "_SAMPLE": 10**9, "_MOST_TEXTS": 50_000, "_BLOCK": 1 << 20, "CHUNK_ROWS": 300,
+    "HELD_BYTES": 1 << 28,
+}  # fmt: skip
 WAYS = (
     {"_SAMPLE": 20, "_BLOCK": 1 << 20},
     {"_SAMPLE": 20, "_BLOCK": 25_000},
@@ -64,12 +68,19 @@ def request(number: int) -> dict[str, Any]:
     }
 
 
-FILES = {
+def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(file)
+    return file.getvalue()
+
+
+FILES: dict[str, str | bytes] = {
     "charges.csv": pl.DataFrame([charge(n) for n in range(2_000)]).write_csv(),
     "requests.csv": pl.DataFrame(
         [{k: None if v is None else str(v) for k, v in request(n).items()} for n in range(2_000)]
     ).write_csv(),
     "requests.jsonl": lines(*(request(n) for n in range(2_000))),
+    "charges.parquet": as_parquet([charge(n) for n in range(2_000)]),
 }
 
 
@@ -80,11 +91,15 @@ def set_limits(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
                 monkeypatch.setattr(module, name, limit)
 
 
+def write(path: Path, content: str | bytes) -> None:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
 def taken(folder: Path, name: str) -> tuple[lake.Entry, dict[str, pl.DataFrame]]:
     """The entry of a file, and every Parquet of its lake."""
     landed = folder / "landing" / "s" / name
     landed.parent.mkdir(parents=True)
-    landed.write_text(FILES[name], "utf-8")
+    write(landed, FILES[name])
     now = datetime(2026, 6, 1, tzinfo=UTC)
     context = lake.Context(folder / "lake", "Asia/Shanghai", CURRENCIES, member_key="secret")
     (entry,) = lake.load(landing.scan(folder / "landing", now), context, lambda *_: None)
@@ -117,8 +132,8 @@ def test_each_text_is_kept_once_until_there_are_too_many(
     """Else the tests above would compare a thing with itself."""
     set_limits(monkeypatch, {"_SAMPLE": 20, "_BLOCK": 25_000, "_MOST_TEXTS": 12})
     path = tmp_path / name
-    path.write_text(FILES[name], "utf-8")
-    column = "SubAccountId" if name == "charges.csv" else "team"
+    write(path, FILES[name])
+    column = "SubAccountId" if name.startswith("charges") else "team"
     wanted = [column, "ChargeCategory", "status"]
     types = [raw.schema[column] for raw, _ in tables.pieces(path, wanted, repeats=True)]
     assert len(types) > 5 and len(set(types)) == 2
