@@ -29,14 +29,16 @@ all within the window. Every entity counts once, with its best attempt.
                                    milliseconds, < 1e17 microseconds, else nanoseconds
     no events at all               nobody reached anything: zeros, not an error
 
-How it stays fast. Rows are sorted by (entity, time, event) packed into single integers, cut into
-moments, and every attempt then walks one step per pass over arrays, so the work is the sort plus
-(number of steps) x (number of first steps), on hostile input too.
+How it stays fast. Entities are dealt out to ranges that fit a processor's cache, one core each.
+There rows are sorted by (entity, time, event) packed into single integers, cut into moments, and
+every attempt then walks one step per pass over arrays, so the work is the sort plus (number of
+steps) x (number of first steps), on hostile input too.
 """
 
 import csv
 import json
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +46,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -55,6 +58,7 @@ Mode = Literal["ordered", "strict", "unordered"]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
 
 ANY_EVENT = "*"
 REQUIRED = ("entity", "event", "at")
@@ -72,7 +76,11 @@ _LOOSE_ISO = (
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _EPOCH_UNITS = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
 _TIME_UNITS = (86_400_000_000, 1_000_000, 1_000, 1)
+_HASHES = ("first_hash", "second_hash")
 _KEY_BITS = 63
+_RANGE_BITS = 8  # of entities: the ranges that numpy deals rows out to in one pass
+_MOMENT_BITS = 55  # of a time and a code; leaves room for some entities
+_RUN_ROWS = 1 << 16
 _BLOCK_ROWS = 1 << 19
 _MOST_STEPS = 64
 _FEW = 8
@@ -469,11 +477,13 @@ def _groups(
     rows: pl.DataFrame, winners: "_Winners", plan: _Plan
 ) -> Iterator[tuple[object, npt.NDArray[np.intp]]]:
     """Every value of the column with the positions of the winners that began there."""
-    first = pl.DataFrame({"entity": winners.entity, "at": winners.at[0]}).with_row_index("winner")
+    ids = _ids(rows)
+    first = pl.DataFrame([*map(pl.Series, ids, winners.ids), pl.Series("at", winners.at[0])])
+    first = first.with_row_index("winner")
     values = (
         rows.lazy()
         .filter(plan.may_enter(pl.col("code")))
-        .join(first.lazy(), on=["entity", "at"])
+        .join(first.lazy(), on=[*ids, "at"])
         .group_by("winner")
         .agg(pl.col("by").min())
         .group_by("by")
@@ -489,14 +499,15 @@ def _groups(
 
 
 def _coded_rows(events: pl.DataFrame, plan: _Plan, by: str | None) -> pl.DataFrame:
-    """The rows that matter as numbers: entity, at (microseconds from the first) and code."""
+    """The rows that matter as numbers: _ids, at (microseconds from the first) and code."""
     columns = {"entity": pl.col("entity"), "at": pl.col("at").to_physical()}
     if by is not None:
         columns["by"] = _comparable(events[by])
     rows = events.select(**columns, code=plan.code(pl.col("event")))
     if not plan.needs_every_row:
         rows = rows.filter(pl.col("code") > 0)
-    return rows.with_columns(_numbered(rows["entity"]), pl.col("at") - pl.col("at").min())
+    ids = _identified(rows["entity"])
+    return rows.drop("entity").with_columns(*ids, pl.col("at") - pl.col("at").min())
 
 
 def _comparable(values: pl.Series) -> pl.Expr:
@@ -507,89 +518,154 @@ def _comparable(values: pl.Series) -> pl.Expr:
     return column if plain else column.cast(pl.String)
 
 
-def _numbered(entity: pl.Series) -> pl.Series:
-    """Small whole numbers, equal for equal entities."""
+def _identified(entity: pl.Series) -> list[pl.Series]:
+    """Numbers, equal for equal entities: a small one each, or of texts two hashes of 64 bits.
+
+    To hash a text takes a fifth of the time of a dictionary.
+    """
     if not entity.dtype.is_integer():
-        return _numbered_text(entity, entity.hash(seed=0), entity.hash(seed=1))
+        return [entity.hash(seed=seed).alias(name) for seed, name in enumerate(_HASHES)]
     least, greatest = entity.min(), entity.max()
     if not isinstance(least, int) or not isinstance(greatest, int):
-        return entity.cast(pl.Int64)
+        return [entity.cast(pl.Int64)]
     if greatest - least < 4 * len(entity) and greatest < 1 << _KEY_BITS:
-        return entity.cast(pl.Int64) - least
-    return (entity.rank("dense") - 1).cast(pl.Int64)
+        return [entity.cast(pl.Int64) - least]
+    return [(entity.rank("dense") - 1).cast(pl.Int64)]
 
 
-def _numbered_text(text: pl.Series, first_hash: pl.Series, second_hash: pl.Series) -> pl.Series:
-    """Numbers by the order of a 64-bit hash, which takes a fifth of the time of a dictionary.
-
-    The hash's upper bits and the row's number are sorted as one integer, in half the time of
-    sorting an index. Texts that share those bits (39 of them where there are 25M rows) are told
-    apart by a second hash of 64.
-    """
-    row_bits = np.uint64(len(text).bit_length())
-    packed = first_hash.to_numpy() >> row_bits
-    packed <<= row_bits
-    packed |= np.arange(len(text), dtype=np.uint64)
-    packed.sort()
-    order = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)
-    bits = packed >> row_bits
-    new = _changes(bits)
-    second = second_hash.to_numpy()[order]
-    is_other = _changes(second) & ~new
-    shared = np.unique(bits[is_other])
-    starts, ends = (np.searchsorted(bits, shared, side=side) for side in ("left", "right"))
-    for start, end in zip(starts, ends, strict=True):
-        inner = start + np.argsort(second[start:end])
-        order[start:end], second[start:end] = order[inner], second[inner]
-        new[start + 1 : end] = _changes(second[start:end])[1:]
-    number = np.empty(len(text), dtype=np.int64)
-    number[order] = np.cumsum(new) - 1
-    return pl.Series(text.name, number)
+def _ids(rows: pl.DataFrame) -> list[str]:
+    """The columns that together say whose a row is."""
+    return [name for name in ("entity", *_HASHES) if name in rows.columns]
 
 
 class _Sorted(NamedTuple):
-    """Rows by entity and time."""
+    """Rows by entity and time; ids are the entity's in the columns _ids."""
 
     entity: Ints
     at: Ints
     code: Codes
+    ids: tuple[npt.NDArray[Any], ...]
 
 
-def _sorted(rows: pl.DataFrame) -> _Sorted:
-    """Sort by (entity, at), as single integers wherever the three parts fit into one.
+Run = Callable[[], _Sorted]
 
-    Entities are first dealt out to ranges small enough for the rest of the key to fit.
-    """
-    entity, at = rows["entity"].to_numpy(), rows["at"].to_numpy()
-    code = rows["code"].to_numpy()
-    unit = _unit(at)
+
+@dataclass(frozen=True)
+class _Moments:
+    """Time and code of each row as one number, which sorts by time; bits = how many it takes."""
+
+    number: Ints
+    bits: int
+    code_bits: int
+    unit: int
+    times: Ints | None = None  # where the number has a time's place among these
+
+    def at(self, number: Ints) -> Ints:
+        time = (number & _ones(self.bits)) >> self.code_bits
+        return time * self.unit if self.times is None else self.times[time]
+
+    def code(self, number: Ints) -> Codes:
+        return (number & _ones(self.code_bits)).astype(np.uint8)
+
+
+def _ones(bits: int) -> int:
+    return (1 << bits) - 1
+
+
+def _moments(rows: pl.DataFrame) -> _Moments:
+    at, code = rows["at"].to_numpy(), rows["code"].to_numpy()
     code_bits = int(code.max()).bit_length()
-    time_bits = (int(at.max()) // unit).bit_length()
-    entity_bits = _KEY_BITS - code_bits - time_bits
-    if entity_bits < 8:
-        order = np.lexsort((at, entity))
-        return _Sorted(entity[order], at[order], code[order])
-    ranges = entity >> entity_bits
-    in_range = entity & ((1 << entity_bits) - 1)
-    key = (((in_range << time_bits) | (at // unit)) << code_bits) | code
-    sizes = np.bincount(ranges)
-    if sizes.size > 1:
-        # numpy sorts 16-bit numbers by radix, in linear time.
-        narrow = np.uint16 if sizes.size <= 1 << 16 else np.int64
-        key = key[np.argsort(ranges.astype(narrow), kind="stable")]
+    unit, times = _unit(at), None
+    time = at // unit
+    if int(time.max()).bit_length() + code_bits > _MOMENT_BITS:
+        times, time = np.unique(at, return_inverse=True)
+    bits = int(time.max()).bit_length() + code_bits
+    return _Moments((time << code_bits) | code, bits, code_bits, unit, times)
 
-    def sort_range(start: int, end: int) -> None:
-        key[start:end].sort()  # numpy's, in wide registers, takes a third of polars' time
 
-    edges = np.concatenate(([0], np.cumsum(sizes)))
-    with ThreadPoolExecutor() as pool:  # numpy works outside the interpreter's lock
-        list(pool.map(sort_range, edges[:-1], edges[1:]))
-    first_of_range = np.repeat(np.arange(sizes.size) << entity_bits, sizes)
-    return _Sorted(
-        entity=first_of_range + (key >> (time_bits + code_bits)),
-        at=((key >> code_bits) & ((1 << time_bits) - 1)) * unit,
-        code=(key & ((1 << code_bits) - 1)).astype(np.uint8),
-    )
+def _runs(rows: pl.DataFrame) -> Iterator[Run]:
+    """All rows sorted by (entity, at), some entities at a time; what is called does the work."""
+    moments = _moments(rows)
+    if "entity" in rows.columns:
+        return _runs_of_numbers(rows["entity"].to_numpy(), moments)
+    first, second = (rows[name].to_numpy() for name in _HASHES)
+    return _runs_of_texts(first, second, moments)
+
+
+def _runs_of_numbers(entity: Ints, moments: _Moments) -> Iterator[Run]:
+    """Entities are dealt out to ranges small enough for number and moment to fit into one key."""
+    bits = max(int(entity.max()).bit_length() - _RANGE_BITS, 0)
+    bits = min(bits, _KEY_BITS - moments.bits)
+    key = ((entity & _ones(bits)) << moments.bits) | moments.number
+    order, sizes = _dealt(entity >> bits)
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < sizes.size:
+        # Many small ranges make one run.
+        end = int(np.searchsorted(ends, ends[start] + _RUN_ROWS, side="right"))
+        chosen = order[ends[start] - sizes[start] : ends[end - 1]]
+        firsts = np.repeat(np.arange(start, end) << bits, sizes[start:end])
+        yield partial(_run_of_numbers, key, moments, chosen, firsts, sizes[start:end])
+        start = end
+
+
+def _run_of_numbers(
+    key: Ints, moments: _Moments, chosen: Ints, firsts: Ints, sizes: Ints
+) -> _Sorted:
+    key = _sorted_pieces(key[chosen], sizes)
+    entity = firsts + (key >> moments.bits)
+    return _Sorted(entity, moments.at(key), moments.code(key), (entity,))
+
+
+def _runs_of_texts(first: Hashes, second: Hashes, moments: _Moments) -> Iterator[Run]:
+    order, sizes = _dealt(first >> np.uint64(64 - _RANGE_BITS))
+    for chosen in np.split(order, np.cumsum(sizes)[:-1]):
+        if chosen.size:
+            yield partial(_run_of_texts, first, second, moments, chosen)
+
+
+def _run_of_texts(first: Hashes, second: Hashes, moments: _Moments, chosen: Ints) -> _Sorted:
+    first, second, moment = first[chosen], second[chosen], moments.number[chosen]
+    order = _side_by_side(first, second)
+    first, second, moment = first[order], second[order], moment[order]
+    entity = np.cumsum(_changes(first) | _changes(second)) - 1
+    bits = _KEY_BITS - moments.bits
+    key = ((entity & _ones(bits)) << moments.bits) | moment
+    key = _sorted_pieces(key, np.bincount(entity >> bits))  # an entity's hashes stay in place
+    return _Sorted(entity, moments.at(key), moments.code(key), (first, second))
+
+
+def _dealt(ranges: npt.NDArray[Any]) -> tuple[Ints, Ints]:
+    """The rows range by range, and the size of each range."""
+    sizes = np.bincount(ranges.astype(np.int64, copy=False))
+    # numpy sorts 16-bit numbers by radix, in linear time, and 8 of them in one pass.
+    narrow = np.uint16 if sizes.size <= 1 << 16 else np.int64
+    return np.argsort(ranges.astype(narrow), kind="stable"), sizes
+
+
+def _sorted_pieces(key: Ints, sizes: Ints) -> Ints:
+    """The same array, sorted in pieces of these sizes."""
+    for piece in np.split(key, np.cumsum(sizes)[:-1]):
+        piece.sort()  # numpy's, in wide registers, takes a third of polars' time
+    return key
+
+
+def _side_by_side(first: Hashes, second: Hashes) -> Ints:
+    """An order in which equal pairs of hashes follow each other.
+
+    The bits of the first hash that the row's number leaves room for are sorted with it as one
+    integer, in a third of the time of sorting an index; the others matter only where two pairs
+    share those.
+    """
+    row_bits = np.uint64(first.size.bit_length())
+    packed = ((first << np.uint64(_RANGE_BITS)) >> row_bits) << row_bits
+    packed |= np.arange(first.size, dtype=np.uint64)
+    packed.sort()
+    order = (packed & np.uint64(_ones(int(row_bits)))).view(np.int64)
+    differs = _changes(first[order]) | _changes(second[order])
+    if (differs & ~_changes(packed >> row_bits)).any():
+        return np.lexsort((second, first))
+    return order
 
 
 def _unit(at: Ints) -> int:
@@ -606,7 +682,8 @@ def _blocks(rows: _Sorted) -> Iterator[_Sorted]:
         last = min(start + _BLOCK_ROWS, rows.entity.size) - 1
         end = int(np.searchsorted(rows.entity, rows.entity[last], side="right"))
         run = slice(start, end)
-        yield _Sorted(rows.entity[run], rows.at[run], rows.code[run])
+        ids = tuple(column[run] for column in rows.ids)
+        yield _Sorted(rows.entity[run], rows.at[run], rows.code[run], ids)
         start = end
 
 
@@ -639,11 +716,17 @@ class _Block:
     def __init__(self, rows: _Sorted, plan: _Plan) -> None:
         new = _changes(rows.entity) | _changes(rows.at)
         self.plan = plan
+        self.rows = rows
         self.code = rows.code
         self.moment = np.cumsum(new) - 1
         self.nobody = int(self.moment[-1]) + 1
         self.entity: Ints = np.append(rows.entity[new], -1)
         self.at: Ints = np.append(rows.at[new], _NEVER)
+
+    def ids(self, moment: Ints) -> tuple[npt.NDArray[Any], ...]:
+        """Whose the moments are."""
+        row = np.searchsorted(self.moment, moment)
+        return tuple(column[row] for column in self.rows.ids)
 
     @cached_property
     def all(self) -> _Rows:
@@ -789,19 +872,27 @@ _ATTEMPTS: dict[Mode, Callable[[_Block], Ints]] = {
 
 
 class _Winners(NamedTuple):
-    """The best clean attempt of every entity that counts; `at` has a row per step."""
+    """The best clean attempt of every entity that counts; `at` has a row per step.
 
-    entity: Ints
+    ids are those of the entity in the columns _ids.
+    """
+
+    ids: tuple[npt.NDArray[Any], ...]
     at: Ints
 
 
 def _winners(rows: pl.DataFrame, plan: _Plan) -> _Winners:
     if rows.is_empty():
-        return _Winners(np.empty(0, np.int64), np.empty((len(plan.steps), 0), np.int64))
-    with ThreadPoolExecutor() as pool:  # numpy works outside the interpreter's lock
-        found = list(pool.map(partial(_best, plan), _blocks(_sorted(rows))))
+        none = tuple(rows[name].to_numpy() for name in _ids(rows))
+        return _Winners(none, np.empty((len(plan.steps), 0), np.int64))
+
+    def best(run: Run) -> list[_Winners]:
+        return [_best(plan, block) for block in _blocks(run())]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy works outside the interpreter's lock
+        found = list(chain.from_iterable(pool.map(best, _runs(rows))))
     return _Winners(
-        np.concatenate([each.entity for each in found]),
+        tuple(map(np.concatenate, zip(*(each.ids for each in found), strict=True))),
         np.concatenate([each.at for each in found], axis=1),
     )
 
@@ -816,12 +907,12 @@ def _best(plan: _Plan, rows: _Sorted) -> _Winners:
     entity = block.entity[reached[0]]
     opens = np.flatnonzero(_changes(entity))
     if not opens.size:
-        return _Winners(entity, block.at[reached])
+        return _Winners(block.ids(reached[0]), block.at[reached])
     sizes = np.diff(np.append(opens, entity.size))
     wins = np.flatnonzero(score == np.repeat(np.maximum.reduceat(score, opens), sizes))
     wins = wins[_changes(entity[wins])]
     wins = wins[~tainted[wins]]
-    return _Winners(entity[wins], block.at[reached[:, wins]])
+    return _Winners(block.ids(reached[0, wins]), block.at[reached[:, wins]])
 
 
 def _tainted(block: _Block, reached: Ints) -> Flags:

@@ -546,7 +546,12 @@ def reached_in_a_loop(events: pl.DataFrame, steps: Sequence[str], window_us: int
         pytest.param(3_000, 9_000, 1, id="no-key-holds-these-times"),
     ],
 )
-def test_every_way_of_sorting_counts_the_same(entities: int, years: int, unit_us: int) -> None:
+@pytest.mark.parametrize("range_bits", [1, room._RANGE_BITS])
+def test_every_way_of_sorting_counts_the_same(
+    entities: int, years: int, unit_us: int, range_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_RANGE_BITS", range_bits)  # 1 lets more entities meet than fit
+    monkeypatch.setattr(room, "_RUN_ROWS", 1_000)
     events = random_events(entities, years * 365 * 86_400_000_000, unit_us)
     window_us = years * 60 * 86_400_000_000
     expected = reached_in_a_loop(events, "abc", window_us)
@@ -573,10 +578,16 @@ def test_texts_that_share_a_hash_stay_apart() -> None:
     text = pl.Series("entity", ["p", "q", "p", "r"])
     same = pl.Series([0, 0, 0, 0], dtype=pl.UInt64)
     close = pl.Series([0, 1, 0, 2], dtype=pl.UInt64)  # alike in the bits that are sorted first
-    for first_hash in (text.hash(seed=0), same, close):
-        number = room._numbered_text(text, first_hash, text.hash(seed=1))
-        assert number[0] == number[2]
-        assert number.n_unique() == 3
+    for first in (text.hash(seed=0), same, close):
+        rows = pl.DataFrame({"first_hash": first, "second_hash": text.hash(seed=1)})
+        rows = rows.with_columns(at=pl.Series([7, 5, 3, 1]), code=pl.lit(1, pl.UInt8))
+        seen = [run() for run in room._runs(rows)]
+        times: dict[tuple[int, ...], list[int]] = {}
+        for run in seen:
+            assert len(set(run.entity)) == len(set(zip(*run.ids, strict=True)))
+            for at, *ids in zip(run.at.tolist(), *run.ids, strict=True):
+                times.setdefault(tuple(ids), []).append(at)
+        assert sorted(times.values()) == [[1], [3, 7], [5]]
 
 
 # Files ------------------------------------------------------------------------------------------
