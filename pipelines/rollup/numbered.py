@@ -64,7 +64,9 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
     days = files.select("source", "usage_on").unique(maintain_order=True)
     numbered = files.join(days.with_row_index("day"), on=days.columns, maintain_order="left")
     pieces = _pieces(numbered.select("day", "path").iter_rows())
-    texts, kinds, refused = _together([_counts(piece, lost, bounds) for piece in pieces])
+    found = [_counts(piece, lost, bounds) for piece in pieces]
+    pa.default_memory_pool().release_unused()  # what Arrow read into, 40 MB
+    texts, kinds, refused = _together(found)
     words = {name: (name, texts[name]) for name in ("status", "refused_by")}
     words |= {name: (name, _ordered(texts[name])) for name in ("team", "model")}
     for name, (column, rule) in aggregates.NAMED.items():
