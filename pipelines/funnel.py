@@ -54,6 +54,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipelines.sorting import by_upper_bits
+
 Mode = Literal["ordered", "strict", "unordered"]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -653,17 +655,11 @@ def _sorted_pieces(key: Ints, sizes: Ints) -> Ints:
 def _side_by_side(first: Hashes, second: Hashes) -> Ints:
     """An order in which equal pairs of hashes follow each other.
 
-    The bits of the first hash that the row's number leaves room for are sorted with it as one
-    integer, in a third of the time of sorting an index; the others matter only where two pairs
-    share those.
+    The upper bits of the first settle it, but where two pairs share those.
     """
-    row_bits = np.uint64(first.size.bit_length())
-    packed = ((first << np.uint64(_RANGE_BITS)) >> row_bits) << row_bits
-    packed |= np.arange(first.size, dtype=np.uint64)
-    packed.sort()
-    order = (packed & np.uint64(_ones(int(row_bits)))).view(np.int64)
+    order, bits = by_upper_bits(first << np.uint64(_RANGE_BITS))  # which are equal in a range
     differs = _changes(first[order]) | _changes(second[order])
-    if (differs & ~_changes(packed >> row_bits)).any():
+    if (differs & ~_changes(bits)).any():
         return np.lexsort((second, first))
     return order
 

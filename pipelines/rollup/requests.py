@@ -16,6 +16,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 
+from pipelines import sorting
 from pipelines.lake import Days
 from pipelines.reference import Reference
 from pipelines.rollup import aggregates, numbered
@@ -169,18 +170,10 @@ def _lost_of_source(files: pl.DataFrame) -> Numbers:
 
 
 def _meeting(ids: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose ids may be equal, with their number.
-
-    The hash's upper bits and the row's number are sorted as one integer, by numpy, which takes a
-    third of polars' time for it.
-    """
-    row_bits = np.uint64(ids.height.bit_length())
-    hashes = ids["request_id"].hash().to_numpy()
-    packed = (hashes >> row_bits << row_bits) | np.arange(ids.height, dtype=np.uint64)
-    packed.sort()
-    is_same = np.diff(packed >> row_bits) == 0
-    meets = np.append(is_same, False) | np.append(False, is_same)
-    rows = packed[meets] & ((np.uint64(1) << row_bits) - np.uint64(1))
+    """Rows whose ids may be equal, with their number."""
+    order, bits = sorting.by_upper_bits(ids["request_id"].hash().to_numpy())
+    is_same = np.diff(bits) == 0
+    rows = order[np.append(is_same, False) | np.append(False, is_same)]
     found: pl.DataFrame = ids[rows]
     return found.with_columns(row=pl.Series(rows).cast(pl.get_index_type()))
 

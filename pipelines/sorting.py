@@ -1,0 +1,41 @@
+"""Orders of whole numbers, by sorting each together with its row's number as one integer.
+
+Belongs here: how a number and a row share 64 bits. Does not belong here: what the numbers mean.
+
+numpy sorts integers in wide registers, in a third of the time that sorting an index takes.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Order = npt.NDArray[np.int64]
+
+
+def order_of(numbers: npt.NDArray[np.int64]) -> Order:
+    """An order in which the numbers ascend; equal ones in the order of their rows."""
+    if not numbers.size:
+        return np.zeros(0, dtype=np.int64)
+    row_bits = numbers.size.bit_length()
+    least = int(numbers.min())
+    if (int(numbers.max()) - least) >> (63 - row_bits):
+        return np.argsort(numbers, kind="stable")
+    packed = (numbers - least) << row_bits
+    packed |= np.arange(numbers.size)
+    packed.sort()
+    packed &= (1 << row_bits) - 1
+    return packed
+
+
+def by_upper_bits(hashes: npt.NDArray[np.uint64]) -> tuple[Order, npt.NDArray[Any]]:
+    """An order in which the upper bits of hashes ascend, and those bits in that order.
+
+    The number of a row takes the place of the lower bits: 20 of the 64 for a million rows.
+    """
+    row_bits = np.uint64(hashes.size.bit_length())
+    packed = hashes >> row_bits << row_bits
+    packed |= np.arange(hashes.size, dtype=np.uint64)
+    packed.sort()
+    order = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)
+    return order, packed >> row_bits

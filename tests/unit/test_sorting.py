@@ -1,0 +1,25 @@
+"""Numbers sorted together with their rows come in the order that numpy gives them by index."""
+
+import numpy as np
+import pytest
+
+from pipelines import sorting
+
+
+@pytest.mark.parametrize(
+    ("least", "most"),
+    [(-1, 50), (0, 0), (7, 2**40), (-(2**62), 2**62), (-1, 2**62), (2**62, 2**63 - 1)],
+)
+@pytest.mark.parametrize("rows", [0, 1, 1_000])
+def test_the_order_is_that_of_a_stable_sort(least: int, most: int, rows: int) -> None:
+    numbers = np.random.default_rng(5).integers(least, most, rows, endpoint=True)
+    order = sorting.order_of(numbers)
+    assert order.tolist() == np.argsort(numbers, kind="stable").tolist()
+
+
+def test_hashes_come_by_their_upper_bits() -> None:
+    hashes = np.random.default_rng(5).integers(0, 2**64 - 1, 1_000, dtype=np.uint64)
+    hashes[500:] = hashes[:500] ^ np.uint64(1)  # alike but for the last bit
+    order, bits = sorting.by_upper_bits(hashes)
+    assert sorted(order.tolist()) == list(range(1_000))
+    assert bits.tolist() == (hashes[order] >> np.uint64(10)).tolist() == sorted(bits.tolist())
