@@ -6,10 +6,14 @@ Does not belong here: which tables these are (their header), the days of facts (
 A day's rows follow from the query, from what it binds, and from the source's rows of the day and
 those that the header names. Their content is compared, not who wrote them when: whatever changed a
 row, a late file or a person forgotten, its day is made again.
+
+Days are made some at a time: a sort of a hundred million rows would take more memory than there is.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -19,6 +23,8 @@ from pipelines import documented, sql_assets, tables, warehouse
 from pipelines.sql_assets import Days, Outcome, SqlAsset
 
 _CLOCKS = frozenset({"as_of", "data_complete_on"})
+_SPAN = frozenset({"from_on", "to_on"})
+_ROWS_AT_ONCE = 20_000_000  # of the source; about 2 GB
 _MADE_DAYS: dict[str, Any] = {
     "table_name": pl.String, "usage_on": pl.Date, "fingerprint": pl.String,
 }  # fmt: skip
@@ -33,20 +39,39 @@ def run(
     """
     documented.ensure(con, tables.MADE_DAYS, _MADE_DAYS)
     bound = asset.values(parameters)
-    key = repr((asset.query, {k: v for k, v in bound.items() if k not in _CLOCKS | {"from_on"}}))
+    key = repr((asset.query, {k: v for k, v in bound.items() if k not in _CLOCKS | _SPAN}))
     con.execute(
         f"create or replace temp table made_now as select $table as table_name, usage_on, "
-        f"hash($key, sum(hash(whole_row)::hugeint))::varchar as fingerprint "
+        f"hash($key, sum(hash(whole_row)::hugeint))::varchar as fingerprint, count(*) as source_rows "
         f"from {days.source} as whole_row group by usage_on",
         {"table": asset.name, "key": key},
     )
     from_on = _from_on(con, asset, days, parameters)
-    more = {} if from_on is None else {"from_on": from_on}
-    outcome = sql_assets.run(con, asset, {**parameters, **more})
+    for first, end in pairwise([from_on, *_further_starts(con, from_on), None]):
+        span = {"from_on": first, "to_on": end}
+        given = {name: day for name, day in span.items() if day is not None}
+        sql_assets.fill(con, asset, {**parameters, **given})
     con.execute(f"delete from {tables.MADE_DAYS.name} where table_name = ?", [asset.name])
-    con.execute(f"insert into {tables.MADE_DAYS.name} from made_now")
+    con.execute(
+        f"insert into {tables.MADE_DAYS.name} by name select * exclude (source_rows) from made_now"
+    )
     con.execute("drop table made_now")
-    return outcome
+    return replace(sql_assets.finish(con, asset, parameters), from_on=from_on)
+
+
+def _further_starts(con: duckdb.DuckDBPyConnection, from_on: date | None) -> list[date]:
+    """The days, after the first to be made, at which other days than those before are made."""
+    rows = con.execute(
+        "select usage_on, source_rows from made_now where usage_on >= ? order by usage_on",
+        [from_on or date.min],
+    ).fetchall()
+    starts, held = [], 0
+    for day, size in rows:
+        if held and held + size > _ROWS_AT_ONCE:
+            starts.append(day)
+            held = 0
+        held += size
+    return starts
 
 
 def _from_on(

@@ -11,7 +11,7 @@ Header, one comment line each, continued by lines that begin with `--   `:
     -- warn: a sentence | a condition whose breach is only reported
     -- days: SOURCE | N   a row of a day is made of SOURCE's rows of that day and N days after it
 A condition that is null is a breach. What the table depends on comes from the parsed query. A query
-with days makes those from $from_on on; made_days.py says which a night needs.
+with days makes those from $from_on on and before $to_on; made_days.py says which a night needs.
 """
 
 import json
@@ -82,11 +82,11 @@ class SqlAsset:
         return bound_in(self.query)
 
     def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """What the query binds; without a day to start from, all days.
+        """What the query binds; without a day to start from or to end before, all days.
 
         Raises UsageError when a parameter of the query or of a check is missing.
         """
-        given = {"from_on": date.min, **parameters}
+        given = {"from_on": date.min, "to_on": date.max, **parameters}
         missing = self.parameters - set(given)
         if missing:
             raise UsageError(f"{self.path}: no value for ${', $'.join(sorted(missing))}.")
@@ -133,9 +133,9 @@ def parse(path: Path, con: duckdb.DuckDBPyConnection) -> SqlAsset:
     tree = _tree(query, path, con)
     conditions = (_tree(f"select {check.condition}", path, con) for check in checks)
     read = set(_reads([tree, *conditions])) - {f"{schema}.{table}"}
-    if (days is not None) != ("from_on" in bound_in(query)):
+    if len({days is not None, "from_on" in bound_in(query), "to_on" in bound_in(query)}) > 1:
         raise UsageError(
-            f"{path}: a line '-- days: ...' and $from_on in the query need each other."
+            f"{path}: a line '-- days: ...', $from_on and $to_on in the query need each other."
         )
     if days and not (days.source in read and days.after):
         raise UsageError(f"{path}: its days need a table that it reads and, after ' | ', a number.")
@@ -241,10 +241,16 @@ def bound_in(text: str) -> frozenset[str]:
 def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]) -> Outcome:
     """(Re)build the table, document it, and evaluate its checks.
 
-    With from_on among the parameters the rows of the days before it stay as they are. Raises
-    UsageError when a parameter is missing, the query fails, or the columns that it gives are not
-    exactly the documented ones.
+    Raises UsageError when a parameter is missing, the query fails, or the columns that it gives
+    are not exactly the documented ones.
     """
+    fill(con, asset, parameters)
+    return finish(con, asset, parameters)
+
+
+def fill(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]) -> None:
+    """The table's rows; with from_on among the parameters those of the days before it stay as they
+    are. Raises UsageError when a parameter is missing or the query fails."""
     bound = asset.values(parameters)
     try:
         if "from_on" in parameters:
@@ -255,6 +261,13 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
             con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
     except duckdb.Error as error:
         raise UsageError(f"{asset.path}: {str(error).strip()}") from error
+
+
+def finish(
+    con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]
+) -> Outcome:
+    """Document a filled table and evaluate its checks. Raises UsageError when its columns are not
+    exactly the documented ones."""
     types = column_types(con, asset.name)
     _same_columns(asset, types)
     warehouse.comment(
@@ -266,7 +279,7 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
     rows = warehouse.one(con, f"select count(*) from {asset.name}")
     assert rows is not None
     breaches = evaluate(con, asset.name, asset.checks, parameters)
-    return Outcome(rows[0], breaches, types, parameters.get("from_on"))
+    return Outcome(rows[0], breaches, types)
 
 
 def column_types(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ windows as (
         count(*) filter (where is_billable) over next_days as billable_days,
         round(sum(net_cny) over next_days, 2) as window_net_cny
     from journey.workload_days
-    where usage_on >= $from_on
+    where usage_on >= $from_on and usage_on < $to_on + $qualifying_window_days - 1
     window next_days as (
         partition by team_id order by usage_on
         range between current row and to_days($qualifying_window_days - 1) following
@@ -31,5 +31,5 @@ select
     billable_days,
     window_net_cny
 from windows
-where is_billable and usage_on <= $data_complete_on
+where is_billable and usage_on <= $data_complete_on and usage_on < $to_on
 order by usage_on asc

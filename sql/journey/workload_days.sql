@@ -24,6 +24,7 @@ workload_charges as (
         list_contains($workload_families, family)
         and (len($host_providers) = 0 or list_contains($host_providers, provider))
         and usage_on >= $from_on
+        and usage_on < $to_on
         and usage_on < $as_of
 )
 

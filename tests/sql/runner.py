@@ -6,7 +6,7 @@ makes them, see conftest.py).
 
 A case is tests/sql/<schema>/<table>/<case>.yaml:
     why: one sentence
-    parameters: {definition field or as_of, known_at, data_complete_on: value}
+    parameters: {definition field or as_of, known_at, data_complete_on, to_on: value}
     given: {schema.table: [rows, only the columns that matter]}
     expect: rows in the order of the grain, only the columns that matter
     only: {column: value} - compare only the rows that have these values
@@ -100,12 +100,15 @@ def cases() -> tuple[Case, ...]:
     return tuple(load(path) for path in sorted(HERE.glob("*/*/*.yaml")))
 
 
+_NO_FIELDS = {*CLOCKS, "to_on"}
+
+
 def parameters(case: Case) -> Row:
     """What the file may bind: the default definition with the case's fields, and its clocks.
 
     C follows from A as in night.set_clock unless the case says it.
     """
-    unknown = set(case.parameters) - set(CLOCKS) - {f.name for f in fields(Definition)}
+    unknown = set(case.parameters) - _NO_FIELDS - {f.name for f in fields(Definition)}
     if unknown:
         raise ValueError(f"{case.path}: unknown parameters {sorted(unknown)}.")
     types = {f.name: f.type for f in fields(Definition)}
@@ -114,7 +117,7 @@ def parameters(case: Case) -> Row:
         if types[name] is Decimal
         else (tuple(value) if isinstance(value, list) else value)
         for name, value in case.parameters.items()
-        if name not in CLOCKS
+        if name not in _NO_FIELDS
     }
     definition = Definition(version="case").with_fields(**changes)
     as_of = case.parameters.get("as_of", AS_OF)
@@ -123,6 +126,7 @@ def parameters(case: Case) -> Row:
         "as_of": as_of,
         "known_at": case.parameters.get("known_at"),
         "data_complete_on": case.parameters.get("data_complete_on", complete),
+        **{name: day for name, day in case.parameters.items() if name == "to_on"},
     }
 
 

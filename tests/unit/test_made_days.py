@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import duckdb
 import hypothesis.strategies as st
 import polars as pl
+import pytest
 from hypothesis import example, given, settings
 
 from pipelines import made_days, sql_assets, warehouse
@@ -69,6 +71,26 @@ def hashes(con: duckdb.DuckDBPyConnection) -> list[str]:
 def test_the_first_night_makes_all() -> None:
     with build() as con:
         assert night(con, TWENTY_DAYS) == (None, None)
+
+
+def test_days_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And none twice: each piece begins where the one before it ended."""
+    made: list[tuple[object, object]] = []
+    fill = sql_assets.fill
+
+    def seen(con: duckdb.DuckDBPyConnection, asset: sql_assets.SqlAsset, given_: Any) -> None:
+        if asset.name == FORWARD_WINDOWS:
+            made.append((given_.get("from_on"), given_.get("to_on")))
+        fill(con, asset, given_)
+
+    monkeypatch.setattr(sql_assets, "fill", seen)
+    monkeypatch.setattr(made_days, "_ROWS_AT_ONCE", 16)
+    with build() as con:
+        night(con, TWENTY_DAYS)
+        assert made == [(None, on(8)), (on(8), on(16)), (on(16), None)]
+        made.clear()
+        night(con, TWENTY_DAYS | {("c", 4): 5})
+        assert made == [(on(1), on(8)), (on(8), on(16)), (on(16), None)]
 
 
 def test_a_night_without_news_makes_what_lies_behind_the_clocks() -> None:
@@ -144,17 +166,23 @@ _SPEND = st.dictionaries(
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
-@given(nights=st.lists(st.tuples(_SPEND, st.integers(8, 25)), min_size=2, max_size=4))
-@example(nights=[(TWENTY_DAYS, 20), (TWENTY_DAYS, 12), (TWENTY_DAYS, 20)])
-@example(nights=[(TWENTY_DAYS, 20), ({}, 20), (TWENTY_DAYS, 20)])
+@given(
+    nights=st.lists(st.tuples(_SPEND, st.integers(8, 25)), min_size=2, max_size=4),
+    rows=st.integers(1, 40),
+)
+@example(nights=[(TWENTY_DAYS, 20), (TWENTY_DAYS, 12), (TWENTY_DAYS, 20)], rows=1)
+@example(nights=[(TWENTY_DAYS, 20), ({}, 20), (TWENTY_DAYS, 20)], rows=7)
 def test_whatever_came_before_the_tables_are_those_of_a_first_night(
-    nights: list[tuple[Spend, int]],
+    nights: list[tuple[Spend, int]], rows: int
 ) -> None:
-    """Each night's charges are those of the night before with some of its own put over them."""
+    """Each night's charges are those of the night before with some of its own put over them; a
+    night makes the days of so many rows at once, the first night all of them."""
     with build() as con, build() as fresh:
         spend: Spend = {}
         for more, as_of in nights:
             spend = spend | more if more else {}
-            night(con, spend, as_of)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(made_days, "_ROWS_AT_ONCE", rows)
+                night(con, spend, as_of)
         night(fresh, spend, nights[-1][1])
         assert hashes(con) == hashes(fresh)

@@ -16,6 +16,7 @@ HEADER = """-- table: Days of a team.
 -- column days: Its days.
 """
 QUERY = "select 'a' as team_id, 3 as days\n"
+MADE = "usage_on >= $from_on and usage_on < $to_on"
 
 
 @pytest.fixture
@@ -174,13 +175,10 @@ def test_parameters_are_those_of_the_query(tmp_path: Path, con: duckdb.DuckDBPyC
     ("line", "query", "words"),
     [
         ("-- days: fact.a | 0\n", "from fact.a", "need each other"),
-        ("", "from fact.a where usage_on >= $from_on", "need each other"),
-        (
-            "-- days: fact.b | 0\n",
-            "from fact.a where usage_on >= $from_on",
-            "a table that it reads",
-        ),
-        ("-- days: fact.a\n", "from fact.a where usage_on >= $from_on", "a number"),
+        ("", f"from fact.a where {MADE}", "need each other"),
+        ("-- days: fact.a | 0\n", "from fact.a where usage_on >= $from_on", "need each other"),
+        ("-- days: fact.b | 0\n", f"from fact.a where {MADE}", "a table that it reads"),
+        ("-- days: fact.a\n", f"from fact.a where {MADE}", "a number"),
     ],
 )
 def test_days_that_a_query_does_not_start_from_are_refused(
