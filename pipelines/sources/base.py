@@ -247,7 +247,7 @@ def to_integer(column: pl.Series) -> pl.Series:
 
 
 def to_float(column: pl.Series) -> pl.Series:
-    return clean(column).cast(pl.Float64, strict=False)
+    return clean(column.cast(pl.String)).cast(pl.Float64, strict=False)
 
 
 def to_boolean(column: pl.Series) -> pl.Series:

@@ -68,6 +68,19 @@ def request(number: int) -> dict[str, Any]:
     }
 
 
+def link(number: int) -> dict[str, Any]:
+    return {
+        "source": one_of("cloud", " cloud ", "billing", ""),
+        "source_id": f"i{number}",
+        "team_id": one_of(f"t{PICK.randrange(1 + number // 90)}", "", "team@example.com"),
+        "valid_from": f"2025-01-{1 + number % 9:02d}" + one_of("T00:00:00Z", "", "T99"),
+        "valid_to": one_of("", "2025-03-01", "never"),
+        "recorded_at": one_of("2025-01-24T09:20:47Z", "1737710447"),
+        "method": one_of("console", "None"),
+        "confidence": one_of("0.9", " 0.5", "high", "", "1", "1.5"),
+    }
+
+
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
     file = io.BytesIO()
     pl.DataFrame(rows).write_parquet(file)
@@ -80,6 +93,8 @@ FILES: dict[str, str | bytes] = {
         [{k: None if v is None else str(v) for k, v in request(n).items()} for n in range(2_000)]
     ).write_csv(),
     "requests.jsonl": lines(*(request(n) for n in range(2_000))),
+    "links.csv": pl.DataFrame([link(n) for n in range(2_000)]).write_csv(),
+    "links.jsonl": lines(*(link(n) for n in range(2_000))),
     "charges.parquet": as_parquet([charge(n) for n in range(2_000)]),
 }
 
@@ -133,8 +148,9 @@ def test_each_text_is_kept_once_until_there_are_too_many(
     set_limits(monkeypatch, {"_SAMPLE": 20, "_BLOCK": 25_000, "_MOST_TEXTS": 12})
     path = tmp_path / name
     write(path, FILES[name])
-    column = "SubAccountId" if name.startswith("charges") else "team"
-    wanted = [column, "ChargeCategory", "status"]
+    columns = {"charges": "SubAccountId", "requests": "team", "links": "team_id"}
+    column = columns[name.partition(".")[0]]
+    wanted = [column, "ChargeCategory", "status", "source_id"]
     types = [raw.schema[column] for raw, _ in tables.pieces(path, wanted, repeats=True)]
     assert len(types) > 5 and len(set(types)) == 2
     assert isinstance(types[0], pl.Categorical) and types[-1] == pl.String
