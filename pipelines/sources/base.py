@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 CHUNK_ROWS = 200_000
 MAX_LINE_BYTES = 16 << 20
 _SAMPLE = 10_000
+_LARGE = pl.CompatLevel.oldest()  # texts as Arrow can parse them
 # In microseconds since 1970: a day inside what Python's calendar holds in any zone.
 _FIRST_TIME, _LAST_TIME, _NO_TIME = (
     days * 86_400_000_000 for days in (-719_161, 2_932_895, 2_932_897)
@@ -327,9 +330,11 @@ def _whole_seconds(text: pl.Series) -> pl.Series | None:
     sizes = text.str.len_bytes()
     if sizes.min() != 20 or sizes.max() != 20:
         return None
-    # Without a cache: what repeats comes here once, and what doesn't takes twice as long with it.
-    parsed = text.str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", strict=False, cache=False)
-    return parsed.dt.replace_time_zone("UTC") if parsed.null_count() == text.null_count() else None
+    try:  # by Arrow, in two thirds of the time; it takes no zone but Z in so many characters
+        parsed = pc.cast(text.to_arrow(compat_level=_LARGE), pa.timestamp("us", "UTC"))
+    except pa.ArrowInvalid:
+        return None
+    return pl.Series(text.name, pl.from_arrow(parsed))
 
 
 def _local(naive: pl.Series, timezone: str) -> pl.Series:
