@@ -91,16 +91,22 @@ def ahead(found: Iterator[Any]) -> Iterator[Any]:
 
 
 def side_by_side(make: Callable[[Any], Any], of: Iterable[Any]) -> Iterator[Any]:
-    """make of each, in their order; two are made at a time, so that no core waits for the end
-    of one."""
+    """make of each, in their order; two are made at a time, so that no core waits for the end of
+    one. An error comes after all that was made before it."""
+    fault: Exception | None = None
     with ThreadPoolExecutor(max_workers=2) as pool:
         coming: deque[Future[Any]] = deque()
-        for one in of:
-            coming.append(pool.submit(make, one))
-            if len(coming) > 2:
-                yield coming.popleft().result()
+        try:
+            for one in of:
+                coming.append(pool.submit(make, one))
+                if len(coming) > 2:
+                    yield coming.popleft().result()
+        except Exception as error:
+            fault = error
         while coming:
             yield coming.popleft().result()
+    if fault is not None:
+        raise fault
 
 
 def repeating(frame: pl.DataFrame) -> dict[str, pl.Categorical]:

@@ -1,5 +1,6 @@
 """Cloudbound's own files: every family from CSV, JSON Lines and Parquet, and the traps of values."""
 
+import gzip
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pytest
 
 from pipelines.rollup import calendar
 from pipelines.sources import base, tables
-from pipelines.sources.base import UTC_MICROSECONDS
+from pipelines.sources.base import UTC_MICROSECONDS, UnreadableFile
 from tests.sources.reading import Reading, lines, read, write
 
 AT = datetime(2025, 1, 24, 9, 20, 46, 847371, tzinfo=UTC)
@@ -315,3 +316,19 @@ def test_a_business_day_is_the_same_by_addition_and_by_the_calendar(zone: str, b
     at = pl.Series("at", [first + timedelta(minutes=7 * n) for n in range(500)], UTC_MICROSECONDS)
     found = calendar.business_days(at, zone).to_list()
     assert found == [instant.astimezone(ZoneInfo(zone)).date() for instant in at]
+
+
+def test_what_was_read_before_a_file_turns_out_damaged_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_BLOCK", 1_000)
+    path = tmp_path / "requests.jsonl.gz"
+    # Stored, not squeezed, so that the damage lies behind the first blocks.
+    with gzip.open(path, "wb", compresslevel=0) as file:
+        file.write(b"".join(b'{"request_id": "r%05d", "team": "t"}\n' % n for n in range(200)))
+    path.write_bytes(path.read_bytes()[:-2_000])
+    rows = 0
+    with pytest.raises(UnreadableFile, match="damaged"):
+        for raw, _ in tables.pieces(path, ["request_id", "team"]):
+            rows += raw.height
+    assert rows == 135
