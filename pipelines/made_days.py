@@ -24,7 +24,7 @@ from pipelines.sql_assets import Days, Outcome, SqlAsset
 
 _CLOCKS = frozenset({"as_of", "data_complete_on"})
 _SPAN = frozenset({"from_on", "to_on"})
-_ROWS_AT_ONCE = 20_000_000  # of the source; about 2 GB
+_ROWS_AT_ONCE = 20_000_000  # of the source
 _MADE_DAYS: dict[str, Any] = {
     "table_name": pl.String, "usage_on": pl.Date, "fingerprint": pl.String,
 }  # fmt: skip

@@ -66,7 +66,7 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
     numbered = files.join(days.with_row_index("day"), on=days.columns, maintain_order="left")
     pieces = _pieces(numbered.select("day", "path").iter_rows())
     found = [_counts(piece, lost, bounds) for piece in pieces]
-    pa.default_memory_pool().release_unused()  # what Arrow read into, 40 MB
+    pa.default_memory_pool().release_unused()  # what Arrow read into
     texts, kinds, refused = _together(found)
     words = {name: (name, texts[name]) for name in ("status", "refused_by")}
     words |= {name: (name, _ordered(texts[name])) for name in ("team", "model")}
