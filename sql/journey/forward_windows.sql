@@ -32,4 +32,3 @@ select
     window_net_cny
 from windows
 where is_billable and usage_on <= $data_complete_on and usage_on < $to_on
-order by usage_on asc

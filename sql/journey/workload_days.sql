@@ -39,4 +39,3 @@ select
     sum(case when family = 'observability' then net_cny end) as observability_net_cny
 from workload_charges
 group by team_id, usage_on
-order by usage_on asc

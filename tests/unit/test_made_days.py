@@ -74,23 +74,26 @@ def test_the_first_night_makes_all() -> None:
 
 
 def test_days_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And none twice: each piece begins where the one before it ended."""
-    made: list[tuple[object, object]] = []
+    """None twice: each piece begins where the one before it ended. A table whose days read three
+    more is made in pieces of four times three days at least."""
+    made: dict[str, list[tuple[object, object]]] = {WORKLOAD_DAYS: [], FORWARD_WINDOWS: []}
     fill = sql_assets.fill
 
     def seen(con: duckdb.DuckDBPyConnection, asset: sql_assets.SqlAsset, given_: Any) -> None:
-        if asset.name == FORWARD_WINDOWS:
-            made.append((given_.get("from_on"), given_.get("to_on")))
+        made[asset.name].append((given_.get("from_on"), given_.get("to_on")))
         fill(con, asset, given_)
 
     monkeypatch.setattr(sql_assets, "fill", seen)
     monkeypatch.setattr(made_days, "_ROWS_AT_ONCE", 16)
     with build() as con:
         night(con, TWENTY_DAYS)
-        assert made == [(None, on(8)), (on(8), on(16)), (on(16), None)]
-        made.clear()
+        assert made == {
+            WORKLOAD_DAYS: [(None, on(8)), (on(8), on(16)), (on(16), None)],
+            FORWARD_WINDOWS: [(None, on(12)), (on(12), None)],
+        }
+        made[FORWARD_WINDOWS].clear()
         night(con, TWENTY_DAYS | {("c", 4): 5})
-        assert made == [(on(1), on(8)), (on(8), on(16)), (on(16), None)]
+        assert made[FORWARD_WINDOWS] == [(on(1), on(13)), (on(13), None)]
 
 
 def test_a_night_without_news_makes_what_lies_behind_the_clocks() -> None:
