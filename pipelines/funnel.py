@@ -54,7 +54,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.sorting import by_upper_bits
+from pipelines.sorting import by_upper_bits, in_place
 
 Mode = Literal["ordered", "strict", "unordered"]
 Ints = npt.NDArray[np.int64]
@@ -648,7 +648,7 @@ def _dealt(ranges: npt.NDArray[Any]) -> tuple[Ints, Ints]:
 def _sorted_pieces(key: Ints, sizes: Ints) -> Ints:
     """The same array, sorted in pieces of these sizes."""
     for piece in np.split(key, np.cumsum(sizes)[:-1]):
-        piece.sort()  # numpy's, in wide registers, takes a third of polars' time
+        in_place(piece)
     return key
 
 

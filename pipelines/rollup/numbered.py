@@ -9,6 +9,7 @@ one, so what a day costs in memory is its kinds.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import narwhals as nw
@@ -120,7 +121,7 @@ def _counts(piece: _Piece, lost: Numbers, bounds: Sequence[int]) -> _Counts:
     key[gone[: np.searchsorted(gone, len(key))]] = -1
     texts = {name: texts for name, (texts, _) in read.items()}
     pair = _on_plan(rows) * len(texts["status"]) + rows["status"].to_numpy()
-    is_refused = _refused(texts["status"])[pair] & (key >= 0)
+    is_refused = _refused(tuple(texts["status"]))[pair] & (key >= 0)
     refused = rows.select("day", *_TEXTS, "on_plan", "requested_at").filter(is_refused)
     return _Counts(texts, _summed(rows, key), refused)
 
@@ -129,8 +130,11 @@ def _read(columns: Sequence[Any], name: str) -> tuple[pl.Series, pl.Series]:
     """The texts of Arrow columns, null behind those of each chunk, and the number of every row's."""
     texts, numbers, before = [], [], 0
     for chunk in (chunk for column in columns for chunk in column.chunks):
+        number = _series(name, chunk.indices)
+        if chunk.null_count:
+            number = number.fill_null(len(chunk.dictionary))
         texts.append(_series(name, chunk.dictionary).append(_NULL))
-        numbers.append(_series(name, chunk.indices).fill_null(len(chunk.dictionary)) + before)
+        numbers.append(number + before if before else number)
         before += len(texts[-1])
     return pl.concat(texts), pl.concat(numbers)
 
@@ -168,11 +172,11 @@ def _summed(rows: pl.DataFrame, key: Numbers) -> pl.DataFrame:
     return rows.select(_KIND)[order[starts]].with_columns(**sums)
 
 
-def _refused(status: pl.Series) -> npt.NDArray[np.bool_]:
+@lru_cache  # row groups of a source have the same few
+def _refused(status: tuple[str | None, ...]) -> npt.NDArray[np.bool_]:
     """Whether a quota refused, for each of _ON_PLAN with each status."""
-    pairs = _ON_PLAN.join(
-        pl.DataFrame({"status": status}), how="cross", maintain_order="left_right"
-    )
+    texts = pl.DataFrame({"status": status}, schema={"status": pl.String})
+    pairs = _ON_PLAN.join(texts, how="cross", maintain_order="left_right")
     numbered = nw.from_native(pairs.with_row_index("pair").lazy())
     found = np.zeros(pairs.height, dtype=bool)
     found[aggregates.refused(numbered).to_native().collect()["pair"]] = True
@@ -187,9 +191,7 @@ def _together(
     refused = [counts.refused for counts in found]
     known = {}
     for name in _TEXTS:
-        texts = pl.concat([counts.texts[name] for counts in found])
-        known[name] = texts.unique(maintain_order=True).sort(nulls_last=True)
-        numbers = _rank(texts).cast(pl.Int32).fill_null(len(known[name]) - 1)
+        known[name], numbers = _in_order(pl.concat([counts.texts[name] for counts in found]))
         before = 0
         for at, counts in enumerate(found):
             number = numbers.slice(before, len(counts.texts[name]))
@@ -197,6 +199,17 @@ def _together(
                 rows[at] = rows[at].with_columns(number.gather(rows[at][name]))
             before += len(number)
     return known, pl.concat(kinds), pl.concat(refused)
+
+
+def _in_order(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The texts once each, null last, and the number of every one of them among those."""
+    order = texts.arg_sort(nulls_last=True)
+    ordered = texts.gather(order)
+    is_new = ordered.ne_missing(ordered.shift()).to_numpy(writable=True)
+    is_new[:1] = True  # also where it is null
+    numbers = np.empty(len(texts), dtype=np.int32)
+    numbers[order.to_numpy()] = np.cumsum(is_new) - 1
+    return ordered.filter(pl.Series(is_new)), pl.Series(texts.name, numbers)
 
 
 def _ordered(texts: pl.Series) -> pl.Series:

@@ -23,3 +23,14 @@ def test_hashes_come_by_their_upper_bits() -> None:
     order, bits = sorting.by_upper_bits(hashes)
     assert sorted(order.tolist()) == list(range(1_000))
     assert bits.tolist() == (hashes[order] >> np.uint64(10)).tolist() == sorted(bits.tolist())
+
+
+@pytest.mark.parametrize("rows", [0, 1, 999, 1_000, 5_000])
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_numbers_ascend_in_place(rows: int, kind: type) -> None:
+    """Also in a slice of a larger array, which funnels sort piece by piece."""
+    whole = np.random.default_rng(5).integers(0, 2**63 - 1, rows + 2).astype(kind)
+    first, last, expected = whole[0], whole[-1], sorted(whole[1:-1].tolist())
+    sorting.in_place(whole[1:-1])
+    assert whole[1:-1].tolist() == expected
+    assert (whole[0], whole[-1]) == (first, last)
