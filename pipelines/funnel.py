@@ -502,14 +502,22 @@ def _groups(
 
 def _coded_rows(events: pl.DataFrame, plan: _Plan, by: str | None) -> pl.DataFrame:
     """The rows that matter as numbers: _ids, at (microseconds from the first) and code."""
-    columns = {"entity": pl.col("entity"), "at": pl.col("at").to_physical()}
+    at = pl.col("at").to_physical()
+    columns = {
+        "at": at - (events["at"].to_physical().min() or 0),
+        "code": plan.code(pl.col("event")),
+    }
+    if events["entity"].dtype.is_integer():
+        columns["entity"] = pl.col("entity")
+    else:  # to hash a text takes a fifth of the time of a dictionary
+        columns |= {name: pl.col("entity").hash(seed) for seed, name in enumerate(_HASHES)}
     if by is not None:
         columns["by"] = _comparable(events[by])
-    rows = events.select(**columns, code=plan.code(pl.col("event")))
+    rows = events.lazy().select(**columns)
     if not plan.needs_every_row:
         rows = rows.filter(pl.col("code") > 0)
-    ids = _identified(rows["entity"])
-    return rows.drop("entity").with_columns(*ids, pl.col("at") - pl.col("at").min())
+    coded = rows.collect(engine="streaming")
+    return coded.with_columns(_numbered(coded["entity"])) if "entity" in columns else coded
 
 
 def _comparable(values: pl.Series) -> pl.Expr:
@@ -520,19 +528,14 @@ def _comparable(values: pl.Series) -> pl.Expr:
     return column if plain else column.cast(pl.String)
 
 
-def _identified(entity: pl.Series) -> list[pl.Series]:
-    """Numbers, equal for equal entities: a small one each, or of texts two hashes of 64 bits.
-
-    To hash a text takes a fifth of the time of a dictionary.
-    """
-    if not entity.dtype.is_integer():
-        return [entity.hash(seed=seed).alias(name) for seed, name in enumerate(_HASHES)]
+def _numbered(entity: pl.Series) -> pl.Series:
+    """Numbers from 0 on, equal for equal entities."""
     least, greatest = entity.min(), entity.max()
     if not isinstance(least, int) or not isinstance(greatest, int):
-        return [entity.cast(pl.Int64)]
+        return entity.cast(pl.Int64)
     if greatest - least < 4 * len(entity) and greatest < 1 << _KEY_BITS:
-        return [entity.cast(pl.Int64) - least]
-    return [(entity.rank("dense") - 1).cast(pl.Int64)]
+        return entity.cast(pl.Int64) - least
+    return (entity.rank("dense") - 1).cast(pl.Int64)
 
 
 def _ids(rows: pl.DataFrame) -> list[str]:
@@ -578,11 +581,13 @@ def _moments(rows: pl.DataFrame) -> _Moments:
     at, code = rows["at"].to_numpy(), rows["code"].to_numpy()
     code_bits = int(code.max()).bit_length()
     unit, times = _unit(at), None
-    time = at // unit
-    if int(time.max()).bit_length() + code_bits > _MOMENT_BITS:
-        times, time = np.unique(at, return_inverse=True)
-    bits = int(time.max()).bit_length() + code_bits
-    return _Moments((time << code_bits) | code, bits, code_bits, unit, times)
+    number = at // unit
+    if int(number.max()).bit_length() + code_bits > _MOMENT_BITS:
+        times, number = np.unique(at, return_inverse=True)
+    bits = int(number.max()).bit_length() + code_bits
+    number <<= code_bits  # in place: to touch new memory takes longer than to compute
+    number |= code
+    return _Moments(number, bits, code_bits, unit, times)
 
 
 def _runs(rows: pl.DataFrame) -> Iterator[Run]:
@@ -598,7 +603,9 @@ def _runs_of_numbers(entity: Ints, moments: _Moments) -> Iterator[Run]:
     """Entities are dealt out to ranges small enough for number and moment to fit into one key."""
     bits = max(int(entity.max()).bit_length() - _RANGE_BITS, 0)
     bits = min(bits, _KEY_BITS - moments.bits)
-    key = ((entity & _ones(bits)) << moments.bits) | moments.number
+    key = entity & _ones(bits)
+    key <<= moments.bits
+    key |= moments.number
     order, sizes = _dealt(entity >> bits)
     ends = np.cumsum(sizes)
     start = 0

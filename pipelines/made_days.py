@@ -51,6 +51,8 @@ def run(
     )
     after = _after(con, days, parameters)
     from_on = _from_on(con, asset, after, parameters)
+    if from_on is not None:
+        con.execute(f"delete from {asset.name} where usage_on >= ?", [from_on])
     for first, end in pairwise([from_on, *_further_starts(con, from_on, after), None]):
         span = {"from_on": first, "to_on": end}
         given = {name: day for name, day in span.items() if day is not None}

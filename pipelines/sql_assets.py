@@ -249,13 +249,13 @@ def run(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str
 
 
 def fill(con: duckdb.DuckDBPyConnection, asset: SqlAsset, parameters: Mapping[str, Any]) -> None:
-    """The table's rows; with from_on among the parameters those of the days before it stay as they
-    are. Raises UsageError when a parameter is missing or the query fails."""
+    """The table's rows; with from_on among the parameters they join those that are there.
+
+    Raises UsageError when a parameter is missing or the query fails.
+    """
     bound = asset.values(parameters)
     try:
         if "from_on" in parameters:
-            start = {"from_on": parameters["from_on"]}
-            con.execute(f"delete from {asset.name} where usage_on >= $from_on", start)
             con.execute(f"insert into {asset.name} by name {asset.query}", bound)
         else:
             con.execute(f"create or replace table {asset.name} as {asset.query}", bound or None)
