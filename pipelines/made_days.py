@@ -8,8 +8,8 @@ those that the header names. Their content is compared, not who wrote them when:
 row, a late file or a person forgotten, its day is made again.
 
 Days are made some at a time, in their order, so that a day lies together without a sort and what
-groups its rows stays small. A day that reads the days after it would have them read once more by
-every piece: pieces are then so long that this is at most a quarter of the work.
+groups its rows stays small. Days after a piece that its own days read are read once more by the next
+one: where there are such days, a piece is so long that they are at most a quarter of it.
 """
 
 from collections.abc import Mapping

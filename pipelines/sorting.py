@@ -1,10 +1,10 @@
-"""Orders of whole numbers, by sorting each together with its row's number as one integer.
+"""Whole numbers in order, and orders of them, by sorting each with its row's number as one integer.
 
-Belongs here: how a number and a row share 64 bits. Does not belong here: what the numbers mean.
+Belongs here: sorting integers, and how a number and a row share 64 bits.
+Does not belong here: what the numbers mean.
 
-Integers are sorted in a third of the time that sorting an index takes. Few are sorted by numpy,
-many by polars: numpy's wide registers make it quicker on some processors and three to five times
-as slow on others.
+Integers sort faster than an index of them. Few are sorted by numpy, many by polars: numpy's wide
+registers make it a little quicker on some processors and several times slower on others.
 """
 
 from typing import Any

@@ -215,8 +215,4 @@ def _in_order(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 def _ordered(texts: pl.Series) -> pl.Series:
     """The texts as an Enum in their order."""
     known = texts.drop_nulls().unique(maintain_order=True).sort()
-    return _rank(texts).cat.to(pl.Enum(known))
-
-
-def _rank(texts: pl.Series) -> pl.Series:
-    return texts.rank("dense") - 1
+    return (texts.rank("dense") - 1).cat.to(pl.Enum(known))

@@ -66,6 +66,23 @@ def test_equal_deliveries_are_settled_by_content_not_by_order() -> None:
     assert requests.deduplicate(frame(two, one))["status"].to_list() == first
 
 
+@pytest.mark.parametrize(
+    ("texts", "known", "numbers"),
+    [
+        (["b", None, "a", "b", None], ["a", "b", None], [1, 2, 0, 1, 2]),
+        ([None, None], [None], [0, 0]),  # a column that no row fills
+        (["a"], ["a"], [0]),
+        ([], [], []),
+    ],
+)
+def test_texts_are_numbered_in_their_order_null_last(
+    texts: list[str | None], known: list[str | None], numbers: list[int]
+) -> None:
+    found = numbered._in_order(pl.Series("team", texts, pl.String))
+    assert [column.to_list() for column in found] == [known, numbers]
+    assert [column.name for column in found] == ["team", "team"]
+
+
 @pytest.mark.parametrize(("piece_rows", "key_bits"), [(100_000, 62), (7, 62), (100_000, 12)])
 def test_kinds_of_numbers_are_kinds_of_texts(
     piece_rows: int, key_bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
