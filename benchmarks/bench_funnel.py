@@ -18,7 +18,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks import measure
-from pipelines.funnel import funnel, load_events, parse_window
+from pipelines.funnel.count import funnel
+from pipelines.funnel.definition import parse_window
+from pipelines.funnel.events import load_events
 
 STEPS = ("subscribed", "integrated", "tried_cloud", "moved")
 EVENTS = (*STEPS, "refused", "renewed", "upgraded", "asked")

@@ -244,28 +244,29 @@ def funnel(
     as_json: bool,
 ) -> None:
     """How far entities get through STEPS, over any event file or published table."""
-    from pipelines import funnel as funnels
     from pipelines import settings, to_json, warehouse
+    from pipelines.funnel import count, definition
+    from pipelines.funnel import events as sources
 
     path = Path(events)
     try:
-        if path.exists() or path.suffix in funnels.SUFFIXES:
-            rows = funnels.load_events(path)
+        if path.exists() or path.suffix in sources.SUFFIXES:
+            rows = sources.load_events(path)
         else:
             with warehouse.published(settings.from_environment().published) as con:
-                rows = funnels.clean_events(warehouse.read_table(con, events), events).frame
-        found = funnels.funnel(
+                rows = sources.clean_events(warehouse.read_table(con, events), events)
+        found = count.funnel(
             rows,
             [step.strip() for step in steps.split(",")],
-            window_us=funnels.parse_window(window) if window else None,
+            window_us=definition.parse_window(window) if window else None,
             mode=mode,  # type: ignore[arg-type]  # click.Choice has checked it
             exclude=exclude,
             by=by,
         )
-    except funnels.UsageError as error:
+    except definition.UsageError as error:
         raise UsageError(str(error)) from None
-    answer = funnels.to_json(found)
-    click.echo(to_json.dumps(answer) if as_json else funnels.text(found, steps.split(",")))
+    answer = count.to_json(found)
+    click.echo(to_json.dumps(answer) if as_json else count.text(found, steps.split(",")))
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations, pairwise, permutations
 from pathlib import Path
@@ -15,24 +16,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import funnel as room
-from pipelines.funnel import (
-    FunnelResult,
-    UsageError,
-    clean_events,
-    funnel,
-    load_events,
-    parse_window,
-    to_json,
-)
+from pipelines.funnel import rows as room
+from pipelines.funnel.count import FunnelResult, funnel, to_json
+from pipelines.funnel.definition import UsageError, parse_window
+from pipelines.funnel.events import UTC_MICROSECONDS, Events, clean_events, load_events
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CASES = Path(__file__).parents[2].parent / "shared" / "cases" / "peer_cases.json"
 
 
-def events_of(*rows: tuple[Any, ...]) -> pl.DataFrame:
+def events_of(*rows: tuple[Any, ...]) -> Events:
     """Rows of (entity, event, seconds after the start) and, fourth, a plan."""
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "entity": [row[0] for row in rows],
             "event": [row[1] for row in rows],
@@ -42,13 +37,18 @@ def events_of(*rows: tuple[Any, ...]) -> pl.DataFrame:
         schema_overrides={
             "entity": pl.String,
             "event": pl.String,
-            "at": room.UTC_MICROSECONDS,
+            "at": UTC_MICROSECONDS,
             "plan": pl.String,
         },
     )
+    return here(frame)
 
 
-def one(trail: str) -> pl.DataFrame:
+def here(frame: pl.DataFrame | pl.LazyFrame) -> Events:
+    return clean_events(frame, "here")
+
+
+def one(trail: str) -> Events:
     """One entity's events from 'a0 b5': event, then seconds after the start."""
     return events_of(*(("u", mark[0], float(mark[1:])) for mark in trail.split()))
 
@@ -270,7 +270,7 @@ def test_a_group_is_the_value_where_the_winning_attempt_began() -> None:
 
 @pytest.mark.parametrize("mode", ["ordered", "strict", "unordered"])
 def test_groups_of_any_plain_type(mode: Any) -> None:
-    events = one("a0 b1").with_columns(day=pl.date(2024, 1, 2), seats=3, paid=True)
+    events = here(one("a0 b1").frame.with_columns(day=pl.date(2024, 1, 2), seats=3, paid=True))
     for by, value in {"day": "2024-01-02", "seats": 3, "paid": True, "event": "a"}.items():
         parts = to_json(funnel(events, ["a", "b"], mode=mode, by=by))["groups"]
         assert [part["value"] for part in parts] == [value]
@@ -291,7 +291,7 @@ def test_groups_of_any_plain_type(mode: Any) -> None:
     ],
 )
 def test_bad_request_is_one_sentence(request_: dict[str, Any], message: str) -> None:
-    events = one("a0").with_columns(tags=pl.concat_list("event"))
+    events = here(one("a0").frame.with_columns(tags=pl.concat_list("event")))
     with pytest.raises(UsageError, match=message):
         funnel(events, request_.pop("steps"), **request_)
 
@@ -337,9 +337,9 @@ def ours() -> list[dict[str, Any]]:
     return [case for case in peer_cases() if case["id"] not in NOT_OURS | NOT_FUNNELS]
 
 
-def events_in(case: dict[str, Any]) -> pl.DataFrame:
+def events_in(case: dict[str, Any]) -> Events:
     """The case's events, merged and cut to its dates, which is the caller's part of a funnel."""
-    frame = clean_events(pl.DataFrame(case["events"], infer_schema_length=None), case["id"]).frame
+    frame = here(pl.DataFrame(case["events"], infer_schema_length=None)).frame
     for merge in case.get("identity_merges", []):
         frame = frame.with_columns(pl.col("entity").replace(merge["from"], merge["into"]))
     if "date_range" in case:
@@ -347,7 +347,7 @@ def events_in(case: dict[str, Any]) -> pl.DataFrame:
         zone = ZoneInfo(case.get("timezone", "UTC"))
         day = pl.col("at").dt.convert_time_zone(zone.key).dt.date()
         frame = frame.filter(day.is_between(first, last))
-    return frame
+    return here(frame)
 
 
 def run_case(case: dict[str, Any], **more: Any) -> list[FunnelResult]:
@@ -519,7 +519,7 @@ def random_events(entities: int, span_us: int, unit_us: int) -> pl.DataFrame:
             "event": pl.Series([*"abcd"]).gather(rng.integers(0, 4, rows)),
             "at": rng.integers(0, span_us // unit_us, rows) * unit_us,
         }
-    ).with_columns(pl.col("at").cast(room.UTC_MICROSECONDS))
+    ).with_columns(pl.col("at").cast(UTC_MICROSECONDS))
 
 
 def reached_in_a_loop(events: pl.DataFrame, steps: Sequence[str], window_us: int) -> list[int]:
@@ -552,6 +552,7 @@ def test_every_way_of_sorting_counts_the_same(
 ) -> None:
     monkeypatch.setattr(room, "_RANGE_BITS", range_bits)  # 1 lets more entities meet than fit
     monkeypatch.setattr(room, "_RUN_ROWS", 1_000)
+    monkeypatch.setattr(room, "_SLICE_ROWS", 7_000)
     events = random_events(entities, years * 365 * 86_400_000_000, unit_us)
     window_us = years * 60 * 86_400_000_000
     expected = reached_in_a_loop(events, "abc", window_us)
@@ -562,15 +563,15 @@ def test_every_way_of_sorting_counts_the_same(
         events.with_columns(pl.col("entity").cast(pl.Int32) - 1_000),
         events.with_columns(pl.format("team {}", "entity")),
     ):
-        assert funnel(scattered, [*"abc"], window_us=window_us)[0].reached == expected
+        assert funnel(here(scattered), [*"abc"], window_us=window_us)[0].reached == expected
 
 
 def test_one_entity_of_many_equal_rows_stays_linear() -> None:
     events = pl.DataFrame({"entity": "u", "event": ["a"] * 200_000}).with_row_index("at")
-    events = events.with_columns(pl.col("at").cast(pl.Int64).cast(room.UTC_MICROSECONDS))
+    events = events.with_columns(pl.col("at").cast(pl.Int64).cast(UTC_MICROSECONDS))
     for mode in ("ordered", "strict", "unordered"):
         for frame in (events, events.with_columns(pl.col("at").min())):
-            result = funnel(frame, ["a"] * 8, window_us=10**6, mode=mode, exclude=["x"])
+            result = funnel(here(frame), ["a"] * 8, window_us=10**6, mode=mode, exclude=["x"])
             assert result[0].reached == [1] * 8
 
 
@@ -581,7 +582,8 @@ def test_texts_that_share_a_hash_stay_apart() -> None:
     for first in (text.hash(seed=0), same, close):
         rows = pl.DataFrame({"first_hash": first, "second_hash": text.hash(seed=1)})
         rows = rows.with_columns(at=pl.Series([7, 5, 3, 1]), code=pl.lit(1, pl.UInt8))
-        seen = [run() for run in room._runs(rows)]
+        with ThreadPoolExecutor(1) as pool:
+            seen = [run() for run in room.runs(rows, pool)]
         times: dict[tuple[int, ...], list[int]] = {}
         for run in seen:
             assert len(set(run.entity)) == len(set(zip(*run.ids, strict=True)))
@@ -622,13 +624,13 @@ def test_every_kind_of_file(tmp_path: Path, name: str) -> None:
         path = write(tmp_path / "e.csv", ROWS).rename(tmp_path / name)
     else:
         path = write(tmp_path / name, ROWS)
-    assert load_events(path).rows() == LOADED
+    assert load_events(path).frame.collect().rows() == LOADED
 
 
 def at_of(values: Any, **how: Any) -> list[datetime]:
     at = pl.Series("at", values, **how)
     frame = pl.DataFrame({"entity": ["p"] * len(at), "event": ["a"] * len(at), "at": at})
-    return clean_events(frame, "here").frame["at"].to_list()
+    return here(frame).frame.collect()["at"].to_list()
 
 
 @pytest.mark.parametrize(
@@ -694,15 +696,19 @@ def test_rows_of_nobody_or_no_time_are_dropped_and_counted(
 ) -> None:
     rows = ROWS + [{**ROWS[0], key: value} for key in ("entity", "at") for value in (None, "", " ")]
     for name in ("e.csv", "e.json", "e.parquet"):
-        assert load_events(write(tmp_path / name, rows)).rows() == LOADED
-        assert "left out 6 of 8 rows that have no entity or no time" in caplog.messages[-1]
+        path = write(tmp_path / name, rows)
+        for steps in ("ab", "a"):  # whatever the steps are
+            assert funnel(load_events(path), [*steps])[0].reached == [1] * len(steps)
+            expected = f"{path}: left out 6 of 8 rows that have no entity or no time."
+            assert caplog.messages[-1] == expected
     nameless = pl.DataFrame({"entity": [float("nan"), 1.5], "event": "a", "at": 0})
-    assert clean_events(nameless, "here").dropped == 1
+    assert funnel(here(nameless), ["a"])[0].reached == [1]
+    assert caplog.messages[-1] == "here: left out 1 of 2 rows that have no entity or no time."
 
 
 def test_a_row_without_event_is_any_event() -> None:
     frame = pl.DataFrame({"entity": ["p", "p"], "event": [None, "a"], "at": [0, 1]})
-    assert funnel(clean_events(frame, "here").frame, ["*", "a"])[0].reached == [1, 1]
+    assert funnel(here(frame), ["*", "a"])[0].reached == [1, 1]
 
 
 def test_numbers_name_events_and_entities(tmp_path: Path) -> None:
@@ -722,10 +728,12 @@ def test_leading_zeros_tell_entities_apart(tmp_path: Path) -> None:
 
 def test_team_id_stands_for_entity_and_stays(tmp_path: Path) -> None:
     rows = [{"team_id": "p", "event": "a", "at": 0}]
-    events = load_events(write(tmp_path / "e.json", rows))
+    events = load_events(write(tmp_path / "e.json", rows)).frame.collect()
     assert events["entity"].to_list() == events["team_id"].to_list() == ["p"]
     both = [{"entity": "e", "team_id": "p", "event": "a", "at": 0}]
-    assert load_events(write(tmp_path / "e.json", both))["entity"].to_list() == ["e"]
+    assert load_events(write(tmp_path / "e.json", both)).frame.collect()["entity"].to_list() == [
+        "e"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -762,6 +770,16 @@ def test_bad_file_is_one_sentence(tmp_path: Path, name: str, content: bytes, mes
         load_events(tmp_path / name)
     assert str(error.value).startswith(str(tmp_path / name))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("at", ["2024-01-31T08:00:00Z", START], ids=["text", "time"])
+def test_a_file_damaged_behind_its_head_is_one_sentence(tmp_path: Path, at: object) -> None:
+    path = write(tmp_path / "e.parquet", [{"entity": "p", "event": "a", "at": at}])
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(60) + content[64:])
+    with pytest.raises(UsageError) as error:
+        funnel(load_events(path), ["a"])
+    assert str(error.value) == f"{path} cannot be read: repair or re-export it."
 
 
 def test_missing_file() -> None:
