@@ -12,7 +12,7 @@ numbers are summed: the order of rows and their split into files never shows.
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import polars as pl
@@ -42,6 +42,18 @@ PRICES: dict[str, Any] = {
     "usage_on": pl.Date, "model_key": pl.String, "tier": pl.Int64, "fresh_price": pl.Float64,
     "cached_price": pl.Float64, "output_price": pl.Float64,
 }  # fmt: skip
+
+
+class Fact(NamedTuple):
+    """What a fact sums up: `of` for each `by`, over rows that have both."""
+
+    rows: Rows
+    by: tuple[str, ...]
+    of: tuple[str, ...]
+
+    def grouped(self) -> Rows:
+        """One row for each `by`, in no order."""
+        return self.rows.group_by(*self.by).agg(*(nw.col(name).sum() for name in self.of))
 
 
 def kinds(rows: Rows, bounds: Iterable[int]) -> Rows:
@@ -92,12 +104,12 @@ def held_spans(team_spans: pl.DataFrame, sources: Iterable[str]) -> pl.DataFrame
     )
 
 
-def member_days(kinds: Rows) -> Rows:
+def member_days(kinds: Rows) -> Fact:
     """Grain usage_on, team_id, member_id ('' for none); tokens of accepted requests."""
-    return _summed(_flagged(kinds), MEMBER_KEYS, (*MEMBER_COUNTS, *TOKENS))
+    return Fact(_flagged(kinds), MEMBER_KEYS, (*MEMBER_COUNTS, *TOKENS))
 
 
-def usage_days(kinds: Rows, prices: Rows) -> Rows:
+def usage_days(kinds: Rows, prices: Rows) -> Fact:
     """Grain usage_on, team_id, model, task, with nano_cny; prices are `price_list`'s.
 
     A model without a price costs nothing here, with a warning check beside the table.
@@ -111,7 +123,7 @@ def usage_days(kinds: Rows, prices: Rows) -> Rows:
         + nw.col("output_tokens") * nw.col("output_price")
     )
     costed = priced.with_columns(nano_cny=(nano + 0.5).floor().fill_null(0.0).cast(nw.Int64))
-    return _summed(costed, USAGE_KEYS, ("accepted", "refused", *TOKENS, "nano_cny"))
+    return Fact(costed, USAGE_KEYS, ("accepted", "refused", *TOKENS, "nano_cny"))
 
 
 def refused(rows: Rows) -> Rows:
@@ -119,18 +131,14 @@ def refused(rows: Rows) -> Rows:
     return rows.filter(_is_on_plan() & (nw.col("status") == "refused"))
 
 
-def hourly(refused: Rows) -> Rows:
+def hourly(refused: Rows) -> Fact:
     """Refused rows with team_id to grain usage_on, team_id, hour_at (UTC)."""
     one = refused.with_columns(
         nw.lit(1).alias("requests"),
         *(nw.lit(0).alias(name) for name in TOKENS),
         nw.col("requested_at").dt.truncate("1h").alias("hour_at"),
     )
-    return _summed(_flagged(one), HOUR_KEYS, REFUSALS)
-
-
-def _summed(rows: Rows, keys: Iterable[str], sums: Iterable[str]) -> Rows:
-    return rows.group_by(*keys).agg(*(nw.col(name).sum() for name in sums))
+    return Fact(_flagged(one), HOUR_KEYS, REFUSALS)
 
 
 def _is_on_plan() -> nw.Expr:

@@ -8,8 +8,10 @@ Rules about texts are asked of the texts that occur, not of the rows. Row groups
 one, so what a day costs in memory is its kinds.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import narwhals as nw
@@ -31,16 +33,18 @@ _ON_PLAN = pl.DataFrame({"on_plan": [False, True, None]})
 _NULL = pl.Series([None], dtype=pl.String)
 _PIECE_ROWS = 100_000
 _KEY_BITS = 62
+_WORKERS = ThreadPoolExecutor(os.cpu_count())  # kept: new threads take memory of their own
 
 
 class Counted(NamedTuple):
     """kinds: as `aggregates.kinds` gives them; refused: the rows that a quota refused.
 
-    Keys of facts are of type Enum, in the order of their texts.
+    Keys of facts are numbers of texts, which stand in `words` in their order, null first.
     """
 
     kinds: pl.DataFrame
     refused: pl.DataFrame
+    words: dict[str, pl.Series]
 
 
 class _Piece(NamedTuple):
@@ -66,23 +70,41 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
     days = files.select("source", "usage_on").unique(maintain_order=True)
     numbered = files.join(days.with_row_index("day"), on=days.columns, maintain_order="left")
     pieces = _pieces(numbered.select("day", "path").iter_rows())
-    found = [_counts(piece, lost, bounds) for piece in pieces]
-    pa.default_memory_pool().release_unused()  # what Arrow read into
+    memory = pa.system_memory_pool()  # Arrow's own keeps what each thread has once used
+    pa.set_memory_pool(memory)
+    found = list(_WORKERS.map(partial(_counts, lost=lost, bounds=bounds), pieces))
+    memory.release_unused()
     texts, kinds, refused = _together(found)
-    words = {name: (name, texts[name]) for name in ("status", "refused_by")}
-    words |= {name: (name, _ordered(texts[name])) for name in ("team", "model")}
+    words = {name: texts[name] for name in ("team", "model")}
+    values = {name: (name, texts[name]) for name in ("status", "refused_by")}
     for name, (column, rule) in aggregates.NAMED.items():
         ruled = nw.from_native(texts[column].to_frame()).select(rule).to_native().to_series()
-        words[name] = (column, ruled if name == "model_key" else _ordered(ruled))
+        if name != "model_key":
+            words[name], ruled = in_order(ruled)
+        values[name] = (column, ruled)
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.select(
             pl.exclude("day", *_TEXTS),
+            "team",
+            "model",
             *days[rows["day"]],
-            *(word.gather(rows[column]).alias(name) for name, (column, word) in words.items()),
+            *(value.gather(rows[column]).alias(name) for name, (column, value) in values.items()),
         )
 
-    return Counted(named(_summed(kinds, _key(kinds))), named(refused))
+    summed = _summed(kinds, _key(kinds), _KIND, _SUMS)
+    return Counted(named(summed), named(refused), words)
+
+
+def summed(rows: pl.DataFrame, by: Sequence[str], of: Sequence[str]) -> pl.DataFrame:
+    """One row for each `by`, ascending, with the sums of `of`; by: dates, times, whole numbers."""
+    return _summed(rows, _packed([_place(rows[name]) for name in by]), by, of)
+
+
+def _place(values: pl.Series) -> Numbers:
+    """Whole numbers from 0 on in the order of the values."""
+    number = values.to_physical()
+    return (number - (number.min() or 0)).to_numpy()
 
 
 def _pieces(files: Iterable[tuple[int, str]]) -> Iterator[_Piece]:
@@ -123,7 +145,7 @@ def _counts(piece: _Piece, lost: Numbers, bounds: Sequence[int]) -> _Counts:
     pair = _on_plan(rows) * len(texts["status"]) + rows["status"].to_numpy()
     is_refused = _refused(tuple(texts["status"]))[pair] & (key >= 0)
     refused = rows.select("day", *_TEXTS, "on_plan", "requested_at").filter(is_refused)
-    return _Counts(texts, _summed(rows, key), refused)
+    return _Counts(texts, _summed(rows, key, _KIND, _SUMS), refused)
 
 
 def _read(columns: Sequence[Any], name: str) -> tuple[pl.Series, pl.Series]:
@@ -147,8 +169,13 @@ def _series(name: str, array: Any) -> pl.Series:
 def _key(rows: pl.DataFrame) -> npt.NDArray[np.int64]:
     """One number for each row, equal where all of _KIND is."""
     numbers = [rows[name].to_numpy() for name in ("day", *_TEXTS)]
-    key, size = np.zeros(rows.height, dtype=np.int64), 1
-    for part in (*numbers, _on_plan(rows), rows["tier"].fill_null(-1).to_numpy() + 1):
+    return _packed([*numbers, _on_plan(rows), rows["tier"].fill_null(-1).to_numpy() + 1])
+
+
+def _packed(parts: Sequence[Numbers]) -> npt.NDArray[np.int64]:
+    """One number for each row, which ascends as the parts do, the first of them first."""
+    key, size = np.zeros(len(parts[0]), dtype=np.int64), 1
+    for part in parts:
         more = int(part.max(initial=0)) + 1
         if size * more > 1 << _KEY_BITS:
             key = np.unique(key, return_inverse=True)[1]
@@ -164,12 +191,20 @@ def _on_plan(rows: pl.DataFrame) -> Numbers:
     return rows["on_plan"].cast(pl.Int32).fill_null(2).to_numpy()
 
 
-def _summed(rows: pl.DataFrame, key: Numbers) -> pl.DataFrame:
-    """Kinds with their sums, by key; rows with the key -1 don't count."""
-    order = sorting.order_of(key)
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    sums = {name: np.add.reduceat(rows[name].to_numpy()[order], starts) for name in _SUMS}
-    return rows.select(_KIND)[order[starts]].with_columns(**sums)
+def _summed(rows: pl.DataFrame, key: Numbers, by: Sequence[str], of: Sequence[str]) -> pl.DataFrame:
+    """The sums of each key, ascending, beside what it stands for; the key -1 doesn't count."""
+    order = None if (key[1:] >= key[:-1]).all() else sorting.order_of(key)
+    starts = np.flatnonzero(np.diff(key if order is None else key[order], prepend=-1))
+    bounds = np.append(starts, len(key))
+    total = np.zeros(len(key) + 1, dtype=np.int64)
+
+    def added_up(name: str) -> pl.Series:
+        values = rows[name].to_numpy()
+        np.cumsum(values if order is None else values[order], out=total[1:])
+        return pl.Series(total[bounds]).diff().slice(1)
+
+    first = starts if order is None else order[starts]
+    return rows.select(by)[first].with_columns(**{name: added_up(name) for name in of})
 
 
 @lru_cache  # row groups of a source have the same few
@@ -186,33 +221,30 @@ def _refused(status: tuple[str | None, ...]) -> npt.NDArray[np.bool_]:
 def _together(
     found: Sequence[_Counts],
 ) -> tuple[dict[str, pl.Series], pl.DataFrame, pl.DataFrame]:
-    """The texts of all pieces in order, null last, and rows with numbers that mean these."""
-    kinds = [counts.kinds for counts in found]
-    refused = [counts.refused for counts in found]
-    known = {}
-    for name in _TEXTS:
-        known[name], numbers = _in_order(pl.concat([counts.texts[name] for counts in found]))
-        before = 0
-        for at, counts in enumerate(found):
-            number = numbers.slice(before, len(counts.texts[name]))
-            for rows in (kinds, refused):
-                rows[at] = rows[at].with_columns(number.gather(rows[at][name]))
-            before += len(number)
-    return known, pl.concat(kinds), pl.concat(refused)
+    """The texts of all pieces in order, null first, and rows with numbers that mean these."""
+    every = {name: pl.concat([counts.texts[name] for counts in found]) for name in _TEXTS}
+    ordered = {name: in_order(texts) for name, texts in every.items()}
+    before = dict.fromkeys(_TEXTS, 0)
+    kinds: list[pl.DataFrame] = []
+    refused: list[pl.DataFrame] = []
+    for counts in found:
+        numbers = [number.slice(before[name]) for name, (_, number) in ordered.items()]
+        for rows, into in ((counts.kinds, kinds), (counts.refused, refused)):
+            into.append(rows.with_columns(number.gather(rows[number.name]) for number in numbers))
+        before = {name: before[name] + len(texts) for name, texts in counts.texts.items()}
+    return (
+        {name: texts for name, (texts, _) in ordered.items()},
+        pl.concat(kinds),
+        pl.concat(refused),
+    )
 
 
-def _in_order(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The texts once each, null last, and the number of every one of them among those."""
-    order = texts.arg_sort(nulls_last=True)
+def in_order(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The texts once each, null first, and the number of every one of them among those."""
+    order = texts.arg_sort()
     ordered = texts.gather(order)
     is_new = ordered.ne_missing(ordered.shift()).to_numpy(writable=True)
     is_new[:1] = True  # also where it is null
     numbers = np.empty(len(texts), dtype=np.int32)
     numbers[order.to_numpy()] = np.cumsum(is_new) - 1
     return ordered.filter(pl.Series(is_new)), pl.Series(texts.name, numbers)
-
-
-def _ordered(texts: pl.Series) -> pl.Series:
-    """The texts as an Enum in their order."""
-    known = texts.drop_nulls().unique(maintain_order=True).sort()
-    return (texts.rank("dense") - 1).cat.to(pl.Enum(known))

@@ -60,6 +60,9 @@ _FILES = {
 _ORIGIN = ("source", "usage_on", "fingerprint")
 
 
+Words = dict[str, pl.Series]
+
+
 @dataclass(frozen=True)
 class RequestFacts:
     """member_days: (usage_on, team, member); usage_days: (usage_on, team, model, task);
@@ -81,12 +84,13 @@ def roll_up(days: Days, lake: Path, team_spans: pl.DataFrame, reference: Referen
     lost = _lost(files)
     counted = numbered.counted(files, lost, aggregates.tier_bounds(reference))
     spans = aggregates.held_spans(team_spans, files["source"].unique())
-    kinds, refused = (_with_team(rows, spans) for rows in counted)
+    kinds, of_kinds = _with_team(counted.kinds, spans, counted.words)
+    refused, of_refused = _with_team(counted.refused, spans, counted.words)
     prices = nw.from_native(aggregates.price_list(reference, days).lazy())
     return RequestFacts(
-        member_days=_collected(aggregates.member_days(kinds), MEMBER_DAYS),
-        usage_days=_collected(aggregates.usage_days(kinds, prices), USAGE_DAYS),
-        blocked_hours=_collected(aggregates.hourly(refused), BLOCKED_HOURS),
+        member_days=_collected(aggregates.member_days(kinds), of_kinds, MEMBER_DAYS),
+        usage_days=_collected(aggregates.usage_days(kinds, prices), of_kinds, USAGE_DAYS),
+        blocked_hours=_collected(aggregates.hourly(refused), of_refused, BLOCKED_HOURS),
         kept=_kept(files, lost),
     )
 
@@ -108,31 +112,42 @@ def _kept(files: pl.DataFrame, lost: Numbers) -> pl.DataFrame:
     return kept.sort("usage_on", "fingerprint")
 
 
-def _with_team(rows: pl.DataFrame, spans: pl.DataFrame) -> aggregates.Rows:
-    """Rows with team_id as an Enum in the order of its texts; a day names each of its teams once."""
+def _with_team(
+    rows: pl.DataFrame, spans: pl.DataFrame, words: Words
+) -> tuple[aggregates.Rows, Words]:
+    """Rows with the number of their team_id, and the words with its texts.
+
+    A day names each of its teams once.
+    """
     if spans.is_empty():
-        return nw.from_native(rows.lazy().with_columns(team_id="team"))
+        return nw.from_native(rows.lazy().with_columns(team_id="team")), words | {
+            "team_id": words["team"]
+        }
     key = ["source", "usage_on", "team"]
-    teams = rows.lazy().select(key).unique().cast({"team": pl.String})
-    named = aggregates.with_team(nw.from_native(teams), nw.from_native(spans.lazy()))
+    teams = rows.select(key).unique()
+    texts = teams.with_columns(words["team"].gather(teams["team"]), number="team")
+    named = aggregates.with_team(nw.from_native(texts.lazy()), nw.from_native(spans.lazy()))
     found = named.to_native().collect()
-    names = pl.Enum(found["team_id"].unique().sort())
-    found = found.cast({"team": rows.schema["team"], "team_id": names})
-    return nw.from_native(rows.lazy().join(found.lazy(), on=key))
+    known, number = numbered.in_order(found["team_id"])
+    found = found.select("source", "usage_on", number.alias("team_id"), team="number")
+    return nw.from_native(rows.lazy().join(found.lazy(), on=key)), words | {"team_id": known}
 
 
-def _collected(rows: aggregates.Rows, schema: dict[str, Any]) -> pl.DataFrame:
-    return finished(rows.to_native(), schema).collect(engine="streaming")
+def _collected(fact: aggregates.Fact, words: Words, schema: dict[str, Any]) -> pl.DataFrame:
+    rows = fact.rows.select(*fact.by, *fact.of).to_native().collect(engine="streaming")
+    found = numbered.summed(rows, fact.by, fact.of)
+    texts = (words[name].gather(found[name]).alias(name) for name in fact.by if name in words)
+    return finished(found.with_columns(texts).lazy(), schema).collect()
 
 
 def finished(facts: pl.LazyFrame, schema: dict[str, Any]) -> pl.LazyFrame:
-    """A fact of any engine in its columns, sorted by its key.
+    """A fact of any engine in its columns.
 
     Costs become CNY here, once for all engines: they round divisions differently.
     """
     if schema is USAGE_DAYS:
         facts = facts.with_columns(inference_cny=pl.col("nano_cny") / 1e9)
-    return facts.select(*schema).sort(keys_of(schema)).cast(pl.Schema(schema))
+    return facts.select(*schema).cast(pl.Schema(schema))
 
 
 def keys_of(schema: dict[str, Any]) -> list[str]:

@@ -37,6 +37,7 @@ from pipelines.rollup.requests import (
     USAGE_DAYS,
     RequestFacts,
     finished,
+    keys_of,
 )
 
 _ROWS_PER_TASK = 500_000
@@ -138,9 +139,9 @@ class Session:
         refused = aggregates.with_team(aggregates.refused(rows).select(*REFUSED), linked)
         prices = self._small(aggregates.price_list(reference, days))
         facts = RequestFacts(
-            member_days=_collected(aggregates.member_days(kinds), MEMBER_DAYS),
-            usage_days=_collected(aggregates.usage_days(kinds, prices), USAGE_DAYS),
-            blocked_hours=_collected(aggregates.hourly(refused), BLOCKED_HOURS),
+            member_days=_collected(aggregates.member_days(kinds).grouped(), MEMBER_DAYS),
+            usage_days=_collected(aggregates.usage_days(kinds, prices).grouped(), USAGE_DAYS),
+            blocked_hours=_collected(aggregates.hourly(refused).grouped(), BLOCKED_HOURS),
             kept=_kept(rows, origins),
         )
         held.unpersist()
@@ -176,7 +177,7 @@ class Session:
 def _collected(rows: aggregates.Rows, schema: dict[str, Any]) -> pl.DataFrame:
     found = pl.from_arrow(rows.to_native().toArrow())
     assert isinstance(found, pl.DataFrame)
-    return finished(found.lazy(), schema).collect()
+    return finished(found.lazy(), schema).sort(keys_of(schema)).collect()
 
 
 def _kept(rows: aggregates.Rows, origins: pl.DataFrame) -> pl.DataFrame:

@@ -28,7 +28,7 @@ def hours(*rows: dict[str, Any]) -> list[tuple[Any, ...]]:
         "refused_by": pl.String,
     }
     frame = nw.from_native(pl.DataFrame(rows, schema_overrides=schema).lazy())
-    found = aggregates.hourly(aggregates.refused(frame)).collect().to_native()
+    found = aggregates.hourly(aggregates.refused(frame)).grouped().collect().to_native()
     found = found.select(*requests.BLOCKED_HOURS).sort(*requests.keys_of(requests.BLOCKED_HOURS))
     assert found.schema == pl.Schema(requests.BLOCKED_HOURS)
     return [(row[1], row[2].hour, *row[3:]) for row in found.rows()]

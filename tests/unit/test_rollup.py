@@ -13,13 +13,14 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines import reference, settings
+from pipelines import lake, reference, settings
 from pipelines.errors import CheckFailed
 from pipelines.rollup import aggregates, calendar, charges, links, numbered, requests
 from pipelines.sources.base import AMOUNT, UTC_MICROSECONDS
 
 REFERENCE = reference.load(settings.CHECKOUT / "data" / "reference")
 NOON = datetime(2026, 1, 5, 4, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 def request(**changes: Any) -> dict[str, Any]:
@@ -69,16 +70,16 @@ def test_equal_deliveries_are_settled_by_content_not_by_order() -> None:
 @pytest.mark.parametrize(
     ("texts", "known", "numbers"),
     [
-        (["b", None, "a", "b", None], ["a", "b", None], [1, 2, 0, 1, 2]),
+        (["b", None, "a", "b", None], [None, "a", "b"], [2, 0, 1, 2, 0]),
         ([None, None], [None], [0, 0]),  # a column that no row fills
         (["a"], ["a"], [0]),
         ([], [], []),
     ],
 )
-def test_texts_are_numbered_in_their_order_null_last(
+def test_texts_are_numbered_in_their_order_null_first(
     texts: list[str | None], known: list[str | None], numbers: list[int]
 ) -> None:
-    found = numbered._in_order(pl.Series("team", texts, pl.String))
+    found = numbered.in_order(pl.Series("team", texts, pl.String))
     assert [column.to_list() for column in found] == [known, numbers]
     assert [column.name for column in found] == ["team", "team"]
 
@@ -107,16 +108,68 @@ def test_kinds_of_numbers_are_kinds_of_texts(
     counting = rows.with_row_index("row").filter(~pl.col("row").is_in(lost)).lazy()
     kinds = aggregates.kinds(nw.from_native(counting), bounds).to_native().collect()
     every = [name for name in kinds.columns if name != "member"]
-    texts_of = {"team": pl.String, "member_id": pl.String, "model": pl.String, "task": pl.String}
+
+    def in_words(rows: pl.DataFrame) -> pl.DataFrame:
+        texts = found.words.items()
+        return rows.with_columns(
+            word.gather(rows[name]).alias(name) for name, word in texts if name in rows.columns
+        )
+
     assert_frame_equal(
-        found.kinds.cast(texts_of).select(every), kinds.select(every), check_row_order=False
+        in_words(found.kinds).select(every), kinds.select(every), check_row_order=False
     )
     refused = aggregates.refused(nw.from_native(counting)).to_native().collect()
     assert_frame_equal(
-        found.refused.cast({"team": pl.String}).select(requests.REFUSED),
+        in_words(found.refused).select(requests.REFUSED),
         refused.select(requests.REFUSED),
         check_row_order=False,
     )
+
+
+def test_facts_are_those_of_any_engine(tmp_path: Path) -> None:
+    """Two ids are one team for some days; texts left out meet texts that say the same."""
+    texts = {"team": "abcé", "member": [None, "", "m", "M"], "model": ["G", "g", None],
+             "task": [None, "code", "unclassified"], "status": ["ok", "refused", "failed"],
+             "refused_by": [None, "5h", "day"], "on_plan": [None, True, False],
+             "input_tokens": [None, 9, 200_000]}  # fmt: skip
+    draw = np.random.default_rng(7)
+    drawn = [{name: of[draw.integers(len(of))] for name, of in texts.items()} for _ in range(300)]
+    days = [date(2026, 1, 5), date(2026, 1, 6)]
+    rows = frame(
+        *(
+            request(**row, request_id=f"r{n}", usage_on=days[n % 2], requested_at=NOON - n * HOUR)
+            for n, row in enumerate(drawn)
+        )
+    )
+    entry = lake.Entry("f", "gateway", *[""] * 3, NOON, *[""] * 3)
+    entry = replace(entry, days={str(day): 150 for day in days})
+    for day in days:
+        entry.path(tmp_path, str(day)).parent.mkdir(parents=True)
+        rows.filter(usage_on=day).write_parquet(entry.path(tmp_path, str(day)), row_group_size=40)
+    spans = pl.DataFrame(
+        {"source": "gateway", "source_id": ["b", "c", "a"], "team_id": ["z", "z", "é"],
+         "from_on": days[0], "to_on": [None, days[1], None]},
+        schema_overrides={"to_on": pl.Date},
+    )  # fmt: skip
+    prices = nw.from_native(aggregates.price_list(REFERENCE, days).lazy())
+    bounds = aggregates.tier_bounds(REFERENCE)
+    for linked in (spans, spans.clear()):
+        held = nw.from_native(aggregates.held_spans(linked, ["gateway"]).lazy())
+        kinds, refused = (
+            aggregates.with_team(each, held if linked.height else None)
+            for each in (
+                aggregates.kinds(nw.from_native(rows.lazy()), bounds),
+                aggregates.refused(nw.from_native(rows.lazy())),
+            )
+        )
+        found = requests.roll_up({day: [entry] for day in days}, tmp_path, linked, REFERENCE)
+        for fact, schema, table in (
+            (aggregates.member_days(kinds), requests.MEMBER_DAYS, found.member_days),
+            (aggregates.usage_days(kinds, prices), requests.USAGE_DAYS, found.usage_days),
+            (aggregates.hourly(refused), requests.BLOCKED_HOURS, found.blocked_hours),
+        ):
+            expected = requests.finished(fact.grouped().to_native(), schema)
+            assert_frame_equal(table, expected.sort(requests.keys_of(schema)).collect())
 
 
 def usage(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -124,7 +177,7 @@ def usage(*rows: dict[str, Any]) -> pl.DataFrame:
     kinds = aggregates.kinds(lazy, aggregates.tier_bounds(REFERENCE))
     named = aggregates.with_team(kinds, None)
     prices = aggregates.price_list(REFERENCE, {row["usage_on"] for row in rows}).lazy()
-    found = aggregates.usage_days(named, nw.from_native(prices)).to_native()
+    found = aggregates.usage_days(named, nw.from_native(prices)).grouped().to_native()
     return requests.finished(found, requests.USAGE_DAYS).collect()
 
 
