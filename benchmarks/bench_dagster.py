@@ -24,8 +24,8 @@ from tests import driver
 work = driver.run(Path(sys.argv[1]))
 """
 PICTURES = """
-from pipelines.report import inline, page
-page.write(work.settings, work.settings.report)
+from pipelines.report import inline, writing
+writing.write(work.settings, work.settings.report)
 with warehouse.build(work.settings.build) as con:
     for asset in (a for a in sql_assets.load_all() if a.schema == "metric"):
         inline.chart_of(con, asset.table)

@@ -279,7 +279,7 @@ def funnel(
 def report(out: Path | None, lang: str) -> None:
     """Write the weekly report, one page without a network."""
     from pipelines import settings
-    from pipelines.report.page import write
+    from pipelines.report.writing import write
 
     places = settings.from_environment()
     target = out or places.report

@@ -2,11 +2,13 @@
 
 import base64
 import html
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -16,7 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from pipelines import night, sql_assets, warehouse
 from pipelines.errors import UsageError
-from pipelines.report import charts, page, text
+from pipelines.report import charts, page, text, writing
 from pipelines.report.sections import SECTIONS
 from tests import driver
 from tests.browser.chromium import chromium
@@ -42,7 +44,7 @@ def pages(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pat
     folder = tmp_path_factory.mktemp("page")
     made = {lang: folder / f"{lang}.html" for lang in ("en", "zh")}
     for lang, out in made.items():
-        page.write(driver.places(data), out, lang)
+        writing.write(driver.places(data), out, lang)
     return made
 
 
@@ -146,21 +148,54 @@ def test_a_newer_file_in_landing_makes_the_page_stale(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "SECTIONS", ())  # the badge stands in the header
-    page.write(driver.places(data), tmp_path / "fresh.html")
+    writing.write(driver.places(data), tmp_path / "fresh.html")
     assert text.WORDS["stale"]["en"] not in (tmp_path / "fresh.html").read_text("utf-8")
     out, late = tmp_path / "stale.html", data / "landing" / "gateway" / "late.jsonl"
     late.parent.mkdir(exist_ok=True)
     late.write_text("{}\n", "utf-8")
     try:
-        page.write(driver.places(data), out)
+        writing.write(driver.places(data), out)
     finally:
         late.unlink()
     assert text.WORDS["stale"]["en"] in out.read_text("utf-8")
 
 
+def test_a_page_is_drawn_once_for_a_published_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def draw(places: Any, answer: Any, lang: str) -> str:
+        drawn.append(lang)
+        return f"<p>{lang} é {answer['share']}</p>"
+
+    monkeypatch.setattr(page, "html", draw)
+    places = driver.places(data)
+    out, other = tmp_path / "one.html", tmp_path / "two.html"
+    writing.write(places, out)
+    first = out.read_bytes()
+    writing.write(places, out)
+    assert (drawn, out.read_bytes()) == (["en"], first)
+    writing.write(places, places.report)
+    writing.write(places, other)  # the same stands beside the published file
+    assert (drawn, other.read_bytes()) == (["en", "en"], first)
+    writing.write(places, out, "zh")
+    assert drawn.pop() == "zh"
+    for touched in (first[:-1], first.replace(b"en", b"EN", 1), b"", b"\xff"):
+        other.write_bytes(touched)
+        places.report.write_bytes(touched)
+        writing.write(places, other)
+        assert (drawn.pop(), other.read_bytes()) == ("en", first)
+    known = places.published.stat()
+    os.utime(places.published, ns=(known.st_atime_ns, known.st_mtime_ns + 1))  # as a new file's
+    writing.write(places, other)
+    assert drawn.pop() == "en"
+    places.report.unlink()
+
+
 def test_a_folder_is_no_page(data: Path) -> None:
     with pytest.raises(UsageError, match="is a folder: name a file in it"):
-        page.write(driver.places(data), data)
+        writing.write(driver.places(data), data)
 
 
 def test_a_real_browser_renders_it_without_an_error(written: Path, browser: Browser) -> None:

@@ -183,8 +183,7 @@ def cloudbound(
     description="The weekly report beside the published file: one page without a network.",
 )
 def report(night: NightResource) -> dg.MaterializeResult[None]:
-    # Charts are a second of imports that only this step needs.
-    from pipelines.report.page import write
+    from pipelines.report.writing import write
 
     places = night.night().settings
     write(places, places.report)

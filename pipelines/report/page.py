@@ -1,7 +1,8 @@
 """The weekly report: one HTML page that needs no network.
 
 Belongs here: the layout of a page, a section, a figure. Does not belong here: what is shown
-(sections.py), marks (charts.py), columns (tables.py), words (text.py), looks (style.css).
+(sections.py), marks (charts.py), columns (tables.py), words (text.py), looks (style.css), the file
+(writing.py).
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from pipelines import headline, warehouse
+from pipelines import warehouse
 from pipelines.errors import UsageError
 from pipelines.report import charts, text
 from pipelines.report.sections import HEADLINE, SECTIONS, Figure, Section
@@ -38,14 +39,11 @@ class Page:
         return escape(text.word(name, self.lang, **values))
 
 
-def write(places: Settings, out: Path, lang: str = "en") -> None:
-    """Write the page in one step. Raises UsageError when nothing is published yet, or `out` is a folder."""
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder: name a file in it, as in {out / 'report.html'}.")
-    answer = headline.read(places, None, None)
+def html(places: Settings, answer: dict[str, Any], lang: str) -> str:
+    """The page of the published file; answer: what `headline.read` gives."""
     with warehouse.published(places.published) as con:
         page = Page(con, lang, answer)
-        html = _SHELL.format(
+        return _SHELL.format(
             lang="zh-CN" if lang == "zh" else "en",
             title=page.word("title"),
             skip=page.word("skip"),
@@ -53,10 +51,6 @@ def write(places: Settings, out: Path, lang: str = "en") -> None:
             body="\n".join([_number(page), *(_section(page, s) for s in SECTIONS)]),
             script=(_HERE / "script.js").read_text("utf-8"),
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    partial.write_text(html, "utf-8")
-    partial.replace(out)
 
 
 def _number(page: Page) -> str:

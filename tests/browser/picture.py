@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipelines.report import page
+from pipelines.report import writing
 from pipelines.settings import CHECKOUT, Settings
 from tests.browser.chromium import chromium
 
@@ -18,7 +18,7 @@ _SHOWN = ["number", "outcomes", "curve", "segments", "naive"]
 def main(data: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "report.html"
-        page.write(Settings(data=data, reference=CHECKOUT / "data" / "reference"), out)
+        writing.write(Settings(data=data, reference=CHECKOUT / "data" / "reference"), out)
         with chromium() as browser:
             shown = browser.new_page(viewport={"width": 1060, "height": 900})
             shown.goto(out.as_uri())

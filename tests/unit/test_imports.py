@@ -54,6 +54,12 @@ def test_answers_import_the_database_and_nothing_else(
     assert imported(published, *arguments) & HEAVY == {"duckdb"}
 
 
+def test_a_page_that_stands_is_not_drawn_again(published: Path, tmp_path: Path) -> None:
+    command = ["report", "--out", str(tmp_path / "page.html")]
+    assert "altair" in imported(published, *command)
+    assert imported(published, *command) & HEAVY == {"duckdb"}
+
+
 @pytest.mark.parametrize("arguments", [["explain", "moves"], ["report"]])
 def test_pages_import_no_orchestrator_and_no_simulator(
     published: Path, arguments: list[str]
