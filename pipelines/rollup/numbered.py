@@ -178,8 +178,8 @@ def _packed(parts: Sequence[Numbers]) -> npt.NDArray[np.int64]:
     for part in parts:
         more = int(part.max(initial=0)) + 1
         if size * more > 1 << _KEY_BITS:
-            key = np.unique(key, return_inverse=True)[1]
-            size = int(key.max()) + 1
+            key, part = (np.unique(each, return_inverse=True)[1] for each in (key, part))
+            size, more = (int(each.max()) + 1 for each in (key, part))
         key *= more
         key += part
         size *= more

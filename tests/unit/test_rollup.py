@@ -126,6 +126,18 @@ def test_kinds_of_numbers_are_kinds_of_texts(
     )
 
 
+def test_keys_too_wide_for_one_number_are_still_told_apart() -> None:
+    """Teams x hours of a long batch outgrow 63 bits, where rows are many or hours far apart."""
+    far = 1 << 62
+    rows = pl.DataFrame(
+        {"team": [3, 0, 3, 1, 2, 0], "at": [far, far, far, 7, 7, 7], "n": [1, 2, 4, 8, 16, 32]}
+    )
+    assert numbered.summed(rows, ("team", "at"), ("n",)).rows() == [
+        (0, 7, 32), (0, far, 2), (1, 7, 8), (2, 7, 16), (3, far, 5),
+    ]  # fmt: skip
+    assert numbered.summed(rows.clear(), ("team", "at"), ("n",)).rows() == []
+
+
 def test_facts_are_those_of_any_engine(tmp_path: Path) -> None:
     """Two ids are one team for some days; texts left out meet texts that say the same."""
     texts = {"team": "abcé", "member": [None, "", "m", "M"], "model": ["G", "g", None],
