@@ -249,22 +249,19 @@ def funnel(
     from pipelines.funnel import events as sources
 
     path = Path(events)
-    try:
-        if path.exists() or path.suffix in sources.SUFFIXES:
-            rows = sources.load_events(path)
-        else:
-            with warehouse.published(settings.from_environment().published) as con:
-                rows = sources.clean_events(warehouse.read_table(con, events), events)
-        found = count.funnel(
-            rows,
-            [step.strip() for step in steps.split(",")],
-            window_us=definition.parse_window(window) if window else None,
-            mode=mode,  # type: ignore[arg-type]  # click.Choice has checked it
-            exclude=exclude,
-            by=by,
-        )
-    except definition.UsageError as error:
-        raise UsageError(str(error)) from None
+    if path.exists() or path.suffix in sources.SUFFIXES:
+        rows = sources.load_events(path)
+    else:
+        with warehouse.published(settings.from_environment().published) as con:
+            rows = sources.clean_events(warehouse.read_table(con, events), events)
+    found = count.funnel(
+        rows,
+        [step.strip() for step in steps.split(",")],
+        window_us=definition.parse_window(window) if window else None,
+        mode=mode,  # type: ignore[arg-type]  # click.Choice has checked it
+        exclude=exclude,
+        by=by,
+    )
     answer = count.to_json(found)
     click.echo(to_json.dumps(answer) if as_json else count.text(found, steps.split(",")))
 

@@ -44,8 +44,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipelines.errors import UsageError
 from pipelines.funnel.attempts import NEVER, Winners, best
-from pipelines.funnel.definition import Mode, Plan, UsageError, planned
+from pipelines.funnel.definition import Mode, Plan, planned
 from pipelines.funnel.events import Events
 from pipelines.funnel.rows import Ints, Run, blocks, coded, ids_of, runs
 

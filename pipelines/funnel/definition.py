@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipelines.errors import UsageError
+
 Mode = Literal["ordered", "strict", "unordered"]
 
 ANY_EVENT = "*"
@@ -23,10 +25,6 @@ _WINDOW = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([smhd])\s*")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MOST_STEPS = 64
 _FEW = 8
-
-
-class UsageError(ValueError):
-    """The request cannot be met as written; the message is one sentence for whoever asked."""
 
 
 def parse_window(text: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipelines.funnel.definition import UsageError
+from pipelines.errors import UsageError
 
 REQUIRED = ("entity", "event", "at")
 ENTITY_ALIAS = "team_id"

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.funnel.definition import Plan, UsageError
+from pipelines.errors import UsageError
+from pipelines.funnel.definition import Plan
 from pipelines.funnel.events import Events
 from pipelines.sorting import by_upper_bits, in_place, order_of
 
@@ -216,12 +217,10 @@ def _dealt(rows: pl.DataFrame, moments: _Moments, pool: ThreadPoolExecutor) -> _
 
 
 def _run(dealt: _Dealt, number: int, moments: _Moments) -> Sorted:
-    match dealt.of_range(number):
-        case [entity, moment]:
-            return _sorted_numbers(entity, moment, moments)
-        case [first, second, moment]:
-            return _sorted_texts(first, second, moment, moments, dealt.own_bits)
-    raise AssertionError
+    first, *second, moment = dealt.of_range(number)
+    if second:
+        return _sorted_texts(first, second[0], moment, moments, dealt.own_bits)
+    return _sorted_numbers(first, moment, moments)
 
 
 def _sorted_numbers(entity: Ints, moment: Ints, moments: _Moments) -> Sorted:

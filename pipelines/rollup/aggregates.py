@@ -1,7 +1,7 @@
 """What a request counts as, and the sums of a day: one list for every engine.
 
-Belongs here: kinds of requests, their flags, their price, and the aggregates of the three request
-facts, as Narwhals expressions that polars and Spark run alike.
+Belongs here: kinds of requests, their flags, their price, and what each of the three request facts
+sums up, as Narwhals expressions that polars and Spark run alike.
 Does not belong here: reading the lake and de-duplication (requests.py, spark.py), windows over
 days (sql/journey).
 

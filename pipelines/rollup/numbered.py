@@ -1,7 +1,7 @@
 """Lake files of requests to their kinds with polars, without making a text of any row.
 
 Belongs here: reading day files as Parquet keeps them, a text once and its number in every row, and
-grouping rows by one whole number that stands for all that makes a kind.
+sums by one whole number that stands for all that makes a kind, or the key of a fact.
 Does not belong here: which deliveries count (requests.py), what a request counts as (aggregates.py).
 
 Rules about texts are asked of the texts that occur, not of the rows. Row groups are counted one by

@@ -120,9 +120,8 @@ def _with_team(
     A day names each of its teams once.
     """
     if spans.is_empty():
-        return nw.from_native(rows.lazy().with_columns(team_id="team")), words | {
-            "team_id": words["team"]
-        }
+        own = rows.lazy().with_columns(team_id="team")
+        return nw.from_native(own), words | {"team_id": words["team"]}
     key = ["source", "usage_on", "team"]
     teams = rows.select(key).unique()
     texts = teams.with_columns(words["team"].gather(teams["team"]), number="team")

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.errors import UsageError
 from pipelines.funnel import rows as room
 from pipelines.funnel.count import FunnelResult, funnel, to_json
-from pipelines.funnel.definition import UsageError, parse_window
+from pipelines.funnel.definition import parse_window
 from pipelines.funnel.events import UTC_MICROSECONDS, Events, clean_events, load_events
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
