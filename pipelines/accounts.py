@@ -21,7 +21,7 @@ from pipelines.sql_assets import Outcome
 def account_for(night: Night) -> Outcome:
     """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
     entries = steps.entries_of(night)
-    bills = steps.current_statements(night, entries)
+    bills = steps.bills(night, entries)
     billed = dict(
         bills.group_by("fingerprint")
         .agg(

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines import contracts, lake, landing, warehouse
+from pipelines import contracts, lake, landing, tables, warehouse
 from pipelines import night as steps
 from pipelines.defs.resources import only_one
 from pipelines.errors import UsageError
@@ -233,6 +233,8 @@ def _from_facts(places: Settings, name: str, kind: str) -> None:
             [column],
         ).fetchall():
             con.execute(f"delete from {table} where list_contains(?, {column})", [names])
+        if warehouse.exists(con, tables.DAY_CONTENTS.name):
+            con.execute(f"delete from {tables.DAY_CONTENTS.name}")  # the days now hold less
     warehouse.compact(places.build)
 
 

@@ -113,7 +113,7 @@ def write_reference(night: Night) -> dict[str, int]:
     entries = entries_of(night)
     spans = team_spans(night, entries)
     coverage = (
-        current_statements(night, entries)
+        bills(night, entries)
         .filter("is_current")
         .group_by("source")
         .agg(pl.col("starts_on").min())
@@ -143,9 +143,10 @@ def write_reference(night: Night) -> dict[str, int]:
     return written
 
 
-def current_statements(night: Night, entries: list[Entry]) -> pl.DataFrame:
-    """Statements of all bills, with is_current: no newer snapshot has replaced them."""
-    return charges.with_is_current(lake.statements(entries, night.settings.lake))
+def bills(night: Night, entries: list[Entry]) -> pl.DataFrame:
+    """What the bills state: rows, billed, effective and starts_on (their first day) by fingerprint,
+    source, currency and is_current: no newer snapshot has replaced it."""
+    return _charge_plan(night, entries).bills
 
 
 def team_spans(night: Night, entries: Iterable[Entry]) -> pl.DataFrame:
@@ -315,6 +316,7 @@ def build_charge_days(night: Night, force: frozenset[date] = frozenset()) -> Reb
 @dataclass(frozen=True)
 class _ChargePlan:
     spans: pl.DataFrame
+    bills: pl.DataFrame
     book: charges.Ledger
     days: dict[date, list[Entry]]
     marks: dict[date, Inputs]
@@ -328,12 +330,18 @@ def _charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
 
 def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
     spans = team_spans(night, entries)
-    stated = lake.statements(entries, night.settings.lake)
-    book = charges.ledger(entries, stated, night.settings.lake)
+    winning, stated = charges.settled(lake.statements(entries, night.settings.lake))
+    book = charges.ledger(entries, winning, night.settings.lake)
     days = lake.days_of(entries, "charges")
-    counted = charges.with_winner(stated, book.statements)
     verdict = pl.struct("account", "billing_period", "snapshot_now", "has_effective_now").hash()
-    verdicts = dict(counted.group_by("fingerprint").agg(verdict.sum()).iter_rows())
+    summed = stated.group_by(
+        "fingerprint", "source", "currency", is_current=pl.col("snapshot") == pl.col("snapshot_now")
+    ).agg(
+        pl.col("rows", "billed", "effective").sum(),
+        pl.col("starts_on").min(),
+        verdict=verdict.sum(),
+    )
+    verdicts = dict(summed.group_by("fingerprint").agg(pl.col("verdict").sum()).iter_rows())
     rates = {
         day: inputs.hash_of(part.hash_rows().to_list())
         for (day,), part in book.credit_rates.partition_by("usage_on", as_dict=True).items()
@@ -352,7 +360,7 @@ def _make_charge_plan(night: Night, entries: list[Entry]) -> _ChargePlan:
         | {part: hashes[d] for part, hashes in by_day.items()}
         for d, found in days.items()
     }
-    return _ChargePlan(spans, book, days, marks)
+    return _ChargePlan(spans, summed.drop("verdict"), book, days, marks)
 
 
 def write_subscriptions(night: Night) -> int:
@@ -370,20 +378,30 @@ def write_subscriptions(night: Night) -> int:
         "team", "plan", "event", "period_start", "period_end", "list_amount", "net_amount",
         "currency", "promotion", "fingerprint", "line",
     ]  # fmt: skip
-    key = ["source", "event_id"]
-    is_alone = pl.len().over(key) == 1  # nearly all are, and to sort the others alone is quick
-    latest = (
-        named.filter(~is_alone)
-        .sort(["occurred_at", *content], descending=True, nulls_last=True)
-        .unique(key, keep="first", maintain_order=True)
-    )
-    best = pl.concat([named.filter(is_alone), latest]).sort(key)
+    by_source = [named.filter(source=name) for name in named["source"].unique().sort()]
+    ordered = pl.concat([named.clear(), *(part.sort("event_id") for part in by_source)])
+    latest = _latest(ordered, ["source", "event_id"], ["occurred_at", *content])
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
-        kept = best.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
+        kept = latest.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
         documented.write(con, tables.KEPT_EVENTS, kept)
         return documented.write(
-            con, tables.SUBSCRIPTIONS, best.select(*tables.SUBSCRIPTIONS.columns)
+            con, tables.SUBSCRIPTIONS, latest.select(*tables.SUBSCRIPTIONS.columns)
         )
+
+
+def _latest(ordered: pl.DataFrame, key: list[str], by: list[str]) -> pl.DataFrame:
+    """Of rows in the order of their key, the greatest of each key, nulls being less than any."""
+    is_as_before = pl.all_horizontal(pl.col(k).eq(pl.col(k).shift()).fill_null(False) for k in key)
+    is_alone = ~(is_as_before | is_as_before.shift(-1, fill_value=False))
+    rows = ordered.with_columns(is_alone=is_alone).with_row_index("place")
+    several = rows.filter(~pl.col("is_alone"))  # few are, and to sort them alone is quick
+    if several.height == 0:
+        return ordered
+    best = several.sort(by, descending=True, nulls_last=True).unique(
+        key, keep="first", maintain_order=True
+    )
+    is_best = pl.col("is_alone") | pl.col("place").is_in(best["place"])
+    return rows.filter(is_best).drop("is_alone", "place")
 
 
 def write_directory(night: Night) -> dict[str, int]:

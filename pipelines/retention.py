@@ -15,7 +15,6 @@ from datetime import date, datetime, timedelta
 from pipelines import lake, landing
 from pipelines import night as steps
 from pipelines.defs.resources import only_one
-from pipelines.rollup import charges
 from pipelines.settings import Settings
 
 
@@ -38,7 +37,7 @@ def expire(places: Settings, as_of: date, keep_days: int, now: datetime) -> Expi
         night = steps.prepare(places)
         entries = {(e.source, e.name): e for e in steps.take_stock(night, now)}
         pending = steps.changed_days(night)
-        bills = charges.with_is_current(lake.statements(entries.values(), places.lake))
+        bills = steps.bills(night, list(entries.values()))
         counted = set(bills.filter("is_current")["fingerprint"])
         gone = []
         for file in landing.scan(places.landing, now):

@@ -374,6 +374,17 @@ MADE_DAYS = Table(
         "fingerprint": "Hash of those rows, of the query and of the values that it binds.",
     },
 )
+DAY_CONTENTS = Table(
+    "ops.day_contents",
+    "What each day of facts held when it was built, by cause of restatement: a print compares the days before the last one by it.",
+    "cause, usage_on",
+    {
+        "cause": "late requests, refund or credit, correction, or late or re-stated charges.",
+        "usage_on": "Business day.",
+        "fingerprint": "Of the built day (ops.built_days); a day with another one is read again.",
+        "content": "Sum of the hashes of the rows that the cause looks at.",
+    },
+)
 KEPT_DAYS = Table(
     "ops.kept_days",
     "Request rows of each lake file that survived de-duplication.",
@@ -700,6 +711,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, MADE_DAYS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, MADE_DAYS, DAY_CONTENTS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

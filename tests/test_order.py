@@ -84,6 +84,9 @@ def test_night_after_night_equals_one_night(seed: int, tmp_path: Path) -> None:
         driver.run(grown, reference=folder, run_id=str(part))
     assert facts(grown) == facts(whole)
     assert driver.query(grown, HASHES) == driver.query(whole, HASHES)
+    known = driver.contents(grown)
+    assert len({cause for cause, _, content in known if content}) == 4
+    assert known == driver.contents(grown, anew=True)
 
 
 def test_shuffled_split_and_repeated_files_end_in_the_same_tables(tmp_path: Path) -> None:

@@ -76,13 +76,12 @@ class Ledger:
 
 def ledger(
     entries: Iterable[Entry],
-    stated: pl.DataFrame,
+    statements: pl.DataFrame,
     lake: Path,
     rows_per_batch: int = ROWS_AT_ONCE,
 ) -> Ledger:
-    """Decide re-statements, the cost basis and credits over all visible charge files, whose
-    statements (lake.statements) are given."""
-    statements = winning_statements(stated)
+    """Spread the credits of all visible charge files, of which the given statements (settled)
+    count."""
     chosen = [e for e in entries if e.family == "charges" and not (e.is_copy or e.is_expired)]
     credits = _credits(chosen, lake, statements, rows_per_batch)
     if credits.height == 0:
@@ -96,15 +95,26 @@ def ledger(
     return Ledger(statements, rates, unallocated)
 
 
-def winning_statements(statements: pl.DataFrame) -> pl.DataFrame:
-    """Of lake.statements: one row per (source, account, billing_period): snapshot (the greatest name), has_effective.
+def settled(statements: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What counts of lake.statements, and all of them, in any order, beside what counts.
 
-    EffectiveCost is the basis where the statement that counts has it anywhere, else BilledCost.
+    The first: one row per (source, account, billing_period): snapshot (the greatest name),
+    has_effective. EffectiveCost is the basis where the statement that counts has it anywhere, else
+    BilledCost. The second: the statements with snapshot_now and has_effective_now, those of the first.
     """
     alone, others = _parted(statements)
-    newest = with_is_current(others).filter("is_current")
-    found = newest.group_by([*STATEMENT, "snapshot"]).agg(pl.col("has_effective").any())
-    return pl.concat([alone.select(found.columns), found])
+    is_newest = pl.col("snapshot") == pl.col("snapshot").max().over(STATEMENT)
+    found = (
+        others.filter(is_newest)
+        .group_by([*STATEMENT, "snapshot"])
+        .agg(pl.col("has_effective").any())
+    )
+    same = alone.with_columns(pl.col("snapshot", "has_effective").name.suffix("_now"))
+    joined = others.join(found, on=STATEMENT, how="left", suffix="_now")
+    return (
+        pl.concat([alone.select(found.columns), found]),
+        pl.concat([same, joined.select(same.columns)]),
+    )
 
 
 def _parted(statements: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -120,31 +130,6 @@ def _parted(statements: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     marked = statements.with_columns(is_alone=one_file & one_currency)
     alone, others = (marked.filter(pl.col("is_alone") == is_alone) for is_alone in (True, False))
     return alone.drop("is_alone"), others.drop("is_alone")
-
-
-def with_winner(statements: pl.DataFrame, winning: pl.DataFrame) -> pl.DataFrame:
-    """The statements (lake.statements), in any order, with snapshot_now and has_effective_now:
-    what counts of their account's period (winning_statements), null where nothing does."""
-    alone, others = _parted(statements)
-    same = alone.with_columns(pl.col("snapshot", "has_effective").name.suffix("_now"))
-    joined = others.join(winning, on=STATEMENT, how="left", suffix="_now")
-    return pl.concat([same, joined.select(same.columns)])
-
-
-def with_is_current(statements: pl.DataFrame) -> pl.DataFrame:
-    """The statements (lake.statements), in any order, with is_current: they count, since no newer
-    snapshot states the account's period again."""
-    # Nothing of a period that one snapshot alone bills need be compared, account by account.
-    is_billed_once = pl.col("snapshot").n_unique().over("source", "billing_period") == 1
-    newest = pl.col("snapshot").max().over(STATEMENT)
-    return pl.concat(
-        [
-            statements.filter(is_billed_once).with_columns(is_current=pl.lit(True)),
-            statements.filter(~is_billed_once).with_columns(
-                is_current=pl.col("snapshot") == newest
-            ),
-        ]
-    )
 
 
 def roll_up(

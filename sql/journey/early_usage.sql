@@ -61,4 +61,3 @@ select
 from integrated
 left join requests on integrated.team_id = requests.team_id
 left join quotas on integrated.team_id = quotas.team_id
-order by integrated.team_id asc

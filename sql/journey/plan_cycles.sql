@@ -68,9 +68,12 @@ openings as (
         paid_events.team_id,
         paid_events.starts_on,
         max(paid_events.period_ends_on) as period_ends_on,
-        max(paid_events.occurred_at) as occurred_at,
-        max_by(paid_events.plan, (paid_events.occurred_at, paid_events.event_id)) as plan,
-        max_by(paid_events.event, (paid_events.occurred_at, paid_events.event_id)) as event,
+        max({
+            'occurred_at': paid_events.occurred_at,
+            'event_id': paid_events.event_id,
+            'plan': paid_events.plan,
+            'event': paid_events.event
+        }) as latest,
         sum((paid_events.net_amount * coalesce(
             case when paid_events.currency = 'CNY' then 1 end, fx.cny_per_unit::double, 1
         ))::decimal(38, 9))::double as net_cny
@@ -93,7 +96,7 @@ ends as (
     inner join fact.subscriptions as subscriptions
         on
             openings.team_id = subscriptions.team_id
-            and openings.occurred_at < subscriptions.occurred_at
+            and openings.latest.occurred_at < subscriptions.occurred_at
     where subscriptions.event = 'ended' and subscriptions.occurred_on < $as_of
     group by openings.team_id, openings.starts_on
 ),
@@ -102,8 +105,8 @@ cut as (
     select
         openings.team_id,
         openings.starts_on,
-        openings.plan,
-        openings.event,
+        openings.latest.plan,
+        openings.latest.event,
         openings.net_cny,
         least(
             openings.period_ends_on,
@@ -140,10 +143,6 @@ counted as (
         cycles.team_id,
         cycles.cycle_number,
         sum(member_days.accepted)::bigint as accepted,
-        sum(member_days.refused_5h)::bigint as refused_5h,
-        sum(member_days.refused_week)::bigint as refused_week,
-        sum(member_days.refused_month)::bigint as refused_month,
-        sum(member_days.refused_other)::bigint as refused_other,
         sum(member_days.off_plan)::bigint as off_plan
     from cycles
     inner join fact.member_days as member_days
@@ -172,25 +171,25 @@ off_plan_days as (
     group by cycles.team_id, cycles.cycle_number
 ),
 
-refused_days as (
-    select distinct
-        team_id,
-        usage_on
-    from fact.member_days
-    where refused_5h + refused_week + refused_month + refused_other > 0 and usage_on < $as_of
-),
-
-blocked_days as (
+refused as (
     select
         cycles.team_id,
         cycles.cycle_number,
-        count(*) as blocked_days
+        sum(member_days.refused_5h)::bigint as refused_5h,
+        sum(member_days.refused_week)::bigint as refused_week,
+        sum(member_days.refused_month)::bigint as refused_month,
+        sum(member_days.refused_other)::bigint as refused_other,
+        count(distinct member_days.usage_on) as blocked_days
     from cycles
-    inner join refused_days
+    inner join fact.member_days as member_days
         on
-            cycles.team_id = refused_days.team_id
-            and refused_days.usage_on >= cycles.starts_on
-            and refused_days.usage_on < cycles.ends_on
+            cycles.team_id = member_days.team_id
+            and member_days.usage_on >= cycles.starts_on
+            and member_days.usage_on < cycles.ends_on
+            and member_days.usage_on < $as_of
+    where
+        member_days.refused_5h + member_days.refused_week + member_days.refused_month
+        + member_days.refused_other > 0
     group by cycles.team_id, cycles.cycle_number
 ),
 
@@ -254,12 +253,12 @@ usage as (
     select
         renewals.*,
         coalesce(counted.accepted, 0) as accepted,
-        coalesce(counted.refused_5h, 0) as refused_5h,
-        coalesce(counted.refused_week, 0) as refused_week,
-        coalesce(counted.refused_month, 0) as refused_month,
-        coalesce(counted.refused_other, 0) as refused_other,
+        coalesce(refused.refused_5h, 0) as refused_5h,
+        coalesce(refused.refused_week, 0) as refused_week,
+        coalesce(refused.refused_month, 0) as refused_month,
+        coalesce(refused.refused_other, 0) as refused_other,
         coalesce(counted.off_plan, 0) as off_plan,
-        coalesce(blocked_days.blocked_days, 0) as blocked_days,
+        coalesce(refused.blocked_days, 0) as blocked_days,
         coalesce(off_plan_days.off_plan_after, 0) as off_plan_after
     from renewals
     left join counted
@@ -268,10 +267,8 @@ usage as (
         on
             renewals.team_id = off_plan_days.team_id
             and renewals.cycle_number = off_plan_days.cycle_number
-    left join blocked_days
-        on
-            renewals.team_id = blocked_days.team_id
-            and renewals.cycle_number = blocked_days.cycle_number
+    left join refused
+        on renewals.team_id = refused.team_id and renewals.cycle_number = refused.cycle_number
 )
 
 select

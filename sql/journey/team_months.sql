@@ -94,4 +94,3 @@ left join fees on spans.team_id = fees.team_id and spans.month_number = fees.mon
 left join inference
     on spans.team_id = inference.team_id and spans.month_number = inference.month_number
 left join cloud on spans.team_id = cloud.team_id and spans.month_number = cloud.month_number
-order by spans.team_id asc, spans.month_number asc

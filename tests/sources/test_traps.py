@@ -115,10 +115,10 @@ def test_a_credit_of_a_month_is_spread_the_same_however_few_days_are_in_memory(
     )  # fmt: skip
     work = facts.load(tmp_path)
     entries = night.entries_of(work)
-    stated = lake.statements(entries, work.settings.lake)
-    whole = charges.ledger(entries, stated, work.settings.lake)
+    winning, _ = charges.settled(lake.statements(entries, work.settings.lake))
+    whole = charges.ledger(entries, winning, work.settings.lake)
     assert whole.credit_rates.height == 3
-    for_each_day = charges.ledger(entries, stated, work.settings.lake, rows_per_batch=1)
+    for_each_day = charges.ledger(entries, winning, work.settings.lake, rows_per_batch=1)
     assert whole.credit_rates.equals(for_each_day.credit_rates)
     assert whole.unallocated.equals(for_each_day.unallocated)
     before = facts.query(tmp_path, "from fact.charge_days order by all")

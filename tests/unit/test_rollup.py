@@ -400,11 +400,10 @@ def test_statements_that_no_other_can_touch_are_decided_as_all_are(seed: int) ->
     stated = pl.DataFrame(sorted(rows), schema=names, orient="row").with_columns(
         has_effective=pl.Series([pick.random() < 0.5 for _ in rows])
     )
-    winning = charges.winning_statements(stated)
+    winning, found = charges.settled(stated)
     newest = stated.filter(pl.col("snapshot") == pl.col("snapshot").max().over(charges.STATEMENT))
     expected = newest.group_by([*charges.STATEMENT, "snapshot"]).agg(pl.col("has_effective").any())
     assert winning.sort(pl.all()).equals(expected.select(winning.columns).sort(pl.all()))
-    found = charges.with_winner(stated, winning)
     joined = stated.join(expected, on=charges.STATEMENT, how="left", suffix="_now")
     assert found.sort(pl.all()).equals(joined.select(found.columns).sort(pl.all()))
 
@@ -418,12 +417,12 @@ def test_the_newest_snapshot_counts_and_the_basis_is_chosen_once() -> None:
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     old, new, more = ("2026-01-10", True), ("2026-01-20", False), ("2026-01-20", True)
-    chosen = charges.winning_statements(bill(new, old))
+    chosen, told = charges.settled(bill(new, old))
     assert chosen.rows() == [("b", "a", month, "2026-01-20", False)]
-    told = charges.with_is_current(bill(new, old))
-    assert told["is_current"].to_list() == [True, False]
-    assert charges.winning_statements(bill(more, new, old))["has_effective"].to_list() == [True]
+    assert set(told["snapshot_now"]) == {"2026-01-20"}
+    assert charges.settled(bill(more, new, old))[0]["has_effective"].to_list() == [True]
     other_account = bill(old).with_columns(account=pl.lit("z"))
     other_period = bill(old).with_columns(billing_period=pl.lit(datetime(2025, 12, 1, tzinfo=UTC)))
-    told = charges.with_is_current(pl.concat([bill(new, old), other_account, other_period]))
-    assert told.filter(~pl.col("is_current")).drop("is_current").equals(bill(old))
+    _, told = charges.settled(pl.concat([bill(new, old), other_account, other_period]))
+    superseded = told.filter(pl.col("snapshot") != pl.col("snapshot_now"))
+    assert superseded.select(bill(old).columns).equals(bill(old))
