@@ -17,6 +17,13 @@ from pipelines.night import Night
 from pipelines.rollup import charges
 from pipelines.sql_assets import Outcome
 
+_AMOUNTS: dict[str, Any] = {
+    "source": pl.String, "currency": pl.String, "billed": charges.AMOUNT,
+    "effective": charges.AMOUNT,
+}  # fmt: skip
+# What becomes of money that is not in the facts.
+_GONE = ("_rejected", "_superseded", "_forgotten")
+
 
 def account_for(night: Night) -> Outcome:
     """ops.files, ops.rejects and ops.money: every row and every amount is somewhere."""
@@ -44,6 +51,7 @@ def account_for(night: Night) -> Outcome:
             frame = pl.DataFrame(files, schema=schema)
             documented.write(con, tables.FILES, frame.sort("file"))
             rejects = _rejects(night, entries)
+            documented.ensure(con, tables.FORGOTTEN_MONEY, _AMOUNTS)
             documented.write(con, tables.REJECTS, rejects.drop("source", "is_charge"))
             documented.write(con, tables.MONEY, _money(con, entries, bills, rejects))
             breaches: dict[str, int] = {}
@@ -54,6 +62,29 @@ def account_for(night: Night) -> Outcome:
                 found = sql_assets.evaluate(con, table.name, table.checks)
                 breaches |= {f"{table.name}: {k}": v for k, v in found.items()}
     return Outcome(rows=len(files), breaches=breaches)
+
+
+def book_forgotten(night: Night) -> None:
+    """What the facts lack of the money that was read joins ops.forgotten_money.
+
+    For the moment after a team was taken out of facts and landing, whose money added up before: its
+    charges in files that are no longer kept are all that can be lacking then.
+    """
+    entries = steps.entries_of(night)
+    with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
+        documented.ensure(con, tables.FORGOTTEN_MONEY, _AMOUNTS)
+        money = _money(con, entries, steps.bills(night, entries), _rejects(night, entries))
+        lacking = money.select(
+            "source",
+            "currency",
+            *(
+                (pl.col(f"{kind}_in") - pl.sum_horizontal(kind, *(f"{kind}{p}" for p in _GONE)))
+                .cast(charges.AMOUNT)
+                .alias(kind)
+                for kind in ("billed", "effective")
+            ),
+        ).filter(pl.any_horizontal(pl.col("billed", "effective") != 0))
+        documented.append(con, tables.FORGOTTEN_MONEY, lacking)
 
 
 def unknown_services(night: Night, shown: int = 5) -> str:
@@ -128,31 +159,31 @@ def _money(
         for m in e.money
     ]
     # Of a file that is no longer kept, the rejects are gone, but not what they came to.
-    forgotten = [
+    let_go = [
         (e.source, m["currency"], Decimal(m["billed"]), Decimal(m["effective"]))
         for e in counted
         if e.is_expired and not e.whole_file_reason
         for m in e.rejected_money
     ]
-    booked = warehouse.frame(
-        con,
-        "select source, currency, sum(billed) as billed, sum(effective) as effective "
-        "from fact.charge_days group by all",
+    booked, forgotten_teams = (
+        warehouse.frame(
+            con,
+            "select source, currency, sum(billed) as billed, sum(effective) as effective "
+            f"from {table} group by all",
+        ).select(pl.col(n).cast(t) for n, t in _AMOUNTS.items())
+        for table in (tables.CHARGE_DAYS.name, tables.FORGOTTEN_MONEY.name)
     )
-    schema: dict[str, Any] = {
-        "source": pl.String, "currency": pl.String, "billed": charges.AMOUNT,
-        "effective": charges.AMOUNT,
-    }  # fmt: skip
     refused = rejects.filter("is_charge").with_columns(
         pl.col("currency").str.to_uppercase().fill_null("")
     )
     parts = {
-        "_in": pl.DataFrame(read, schema=schema, orient="row"),
-        "": booked.select(pl.col(n).cast(t) for n, t in schema.items()),
+        "_in": pl.DataFrame(read, schema=_AMOUNTS, orient="row"),
+        "": booked,
         "_rejected": pl.concat(
-            [refused.select(*schema), pl.DataFrame(forgotten, schema=schema, orient="row")]
+            [refused.select(*_AMOUNTS), pl.DataFrame(let_go, schema=_AMOUNTS, orient="row")]
         ),
-        "_superseded": bills.filter(~pl.col("is_current")).select(*schema),
+        "_superseded": bills.filter(~pl.col("is_current")).select(*_AMOUNTS),
+        "_forgotten": forgotten_teams,
     }
     long = pl.concat(f.with_columns(part=pl.lit(name)) for name, f in parts.items())
     amounts = [

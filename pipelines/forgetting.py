@@ -11,6 +11,7 @@ in nobody's name that can be trusted, so a rewritten file has none of them.
 
 import gzip
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from pipelines import contracts, lake, landing, tables, warehouse
+from pipelines import accounts, contracts, lake, landing, tables, warehouse
 from pipelines import night as steps
 from pipelines.defs.resources import only_one
 from pipelines.errors import UsageError
@@ -127,6 +128,14 @@ def forget(places: Settings, name: str, kind: str, now: datetime) -> Forgotten:
                 deleted.append(shown)
             lake.remove(entry, places.lake)
         _from_facts(places, name, kind)
+        if kind == "team" and any(e.is_expired for e in entries.values()):
+            _from_what_is_kept(night, entries.values(), spans, name)
+            # Their charges in files that are no longer kept can only be told by what is lacking.
+            steps.take_stock(night, now)
+            steps.build_charge_days(night)
+            accounts.book_forgotten(night)
+        # Else earlier versions of the tables stand in free blocks.
+        warehouse.compact(places.build)
     return Forgotten(kind, tuple(rewritten), tuple(deleted), rows, dropped)
 
 
@@ -217,8 +226,20 @@ def _written(file: LandingFile, entry: Entry, kept: pl.DataFrame) -> tuple[Path,
     return partial, form.name
 
 
+def _from_what_is_kept(
+    night: Night, entries: Iterable[Entry], spans: pl.DataFrame, name: str
+) -> None:
+    """The team and the ids that were linked to it, in what the lake keeps of expired files."""
+    names = [name, _hashed(night.settings, name, "team")]
+    linked = spans.filter(pl.col("team_id").is_in(names))
+    for entry in entries:
+        if entry.is_expired:
+            theirs = linked.filter(source=entry.source)["source_id"].to_list()
+            lake.forget(entry, [*names, *theirs], night.settings.lake)
+
+
 def _from_facts(places: Settings, name: str, kind: str) -> None:
-    """Their rows in the build file, and what earlier versions of tables leave in its free blocks.
+    """Their rows in the build file.
 
     A night rebuilds the days that the rewritten files touch; this reaches days whose files are
     no longer kept. A member's share of a team's totals on such days can't be told apart and
@@ -229,13 +250,12 @@ def _from_facts(places: Settings, name: str, kind: str) -> None:
     with warehouse.build(places.build) as con:
         for (table,) in con.execute(
             "select schema_name || '.' || table_name from duckdb_columns() "
-            "where column_name = ? and schema_name in ('fact', 'ref', 'journey', 'metric')",
+            "where column_name = ? and schema_name in ('fact', 'ref', 'journey', 'metric', 'ops')",
             [column],
         ).fetchall():
             con.execute(f"delete from {table} where list_contains(?, {column})", [names])
         if warehouse.exists(con, tables.DAY_CONTENTS.name):
             con.execute(f"delete from {tables.DAY_CONTENTS.name}")  # the days now hold less
-    warehouse.compact(places.build)
 
 
 def remove_earlier_versions(places: Settings) -> None:

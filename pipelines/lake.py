@@ -18,6 +18,7 @@ links, teams, assignments, channel costs) lie under day=all.
 import hashlib
 import io
 import json
+import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -617,6 +618,25 @@ def remove(entry: Entry, lake: Path, keep_catalog: bool = False) -> None:
         _ids_path(entry, lake).unlink(missing_ok=True)
         _statements_path(entry, lake).unlink(missing_ok=True)
         _catalog(lake, entry.fingerprint).unlink(missing_ok=True)
+
+
+def forget(entry: Entry, names: list[str], lake: Path) -> None:
+    """Take names out of what is kept of an entry whose rows are gone: its ids, and the accounts of
+    its statements, whose sums stay."""
+    somebody = f"forgotten-{secrets.token_hex(8)}"
+    for path in (_ids_path(entry, lake), _statements_path(entry, lake)):
+        if not path.is_file():
+            continue
+        rows = pl.read_parquet(path)
+        if path == _ids_path(entry, lake):
+            is_named = pl.any_horizontal(pl.col("account", "sub_account").is_in(names))
+            rows = rows.filter(~is_named.fill_null(False))
+        else:
+            is_named = pl.col("account").is_in(names)
+            rows = rows.with_columns(
+                account=pl.when(is_named).then(pl.lit(somebody)).otherwise("account")
+            )
+        _write(rows, path)
 
 
 def prune(lake: Path, entries: Iterable[Entry]) -> int:

@@ -342,15 +342,29 @@ MONEY = Table(
         "effective": "Sum of effective in fact.charge_days.",
         "effective_rejected": "Sum of effective in ops.rejects.",
         "effective_superseded": "Of statements that a newer snapshot replaced.",
+        "billed_forgotten": "Of ops.forgotten_money.",
+        "effective_forgotten": "Of ops.forgotten_money.",
     },
     (
         _stop(
-            "money in is money in the facts, rejected or superseded, exactly",
-            "billed_in = billed + billed_rejected + billed_superseded "
-            "and effective_in = effective + effective_rejected + effective_superseded",
+            "money in is money in the facts, rejected, superseded or forgotten, exactly",
+            "billed_in = billed + billed_rejected + billed_superseded + billed_forgotten "
+            "and effective_in = effective + effective_rejected + effective_superseded "
+            "+ effective_forgotten",
         ),
         _warn("no money was rejected", "billed_rejected = 0 and effective_rejected = 0"),
     ),
+)
+FORGOTTEN_MONEY = Table(
+    "ops.forgotten_money",
+    "Money of forgotten teams in charge files that are no longer kept: it was read, and the facts no longer hold it.",
+    "one row for each forgotten team, source and currency",
+    {
+        "source": "Landing source.",
+        "currency": "Currency.",
+        "billed": "BilledCost.",
+        "effective": "EffectiveCost.",
+    },
 )
 BUILT_DAYS = Table(
     "ops.built_days",
@@ -711,6 +725,6 @@ ALL: dict[str, Table] = {
     for t in (
         MEMBER_DAYS, USAGE_DAYS, BLOCKED_HOURS, CHARGE_DAYS, SUBSCRIPTIONS, TEAMS, ASSIGNMENTS, CHANNEL_COSTS,
         TEAM_SPANS, IDENTITY_STRETCHES, COVERAGE, CLOCK, DEFINITION, FILES, REJECTS, UNALLOCATED_CREDITS,
-        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, BUILT_DAYS, MADE_DAYS, DAY_CONTENTS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
+        UNMAPPED_SERVICES, DEFINITION_GRID, DEFINITION_SERIES, DEFINITIONS, MONEY, FORGOTTEN_MONEY, BUILT_DAYS, MADE_DAYS, DAY_CONTENTS, KEPT_DAYS, REPEATED_IDS, KEPT_EVENTS, UNMAPPED_DAYS, ADJUSTMENT_DAYS, RUNS, PRINTS, DECISION_PRINTS, HASHES, *REFERENCE.values(),
     )
 }  # fmt: skip

@@ -161,6 +161,58 @@ def test_a_night_after_expiry_prints_the_same(
     assert driver.query(tmp_path, kept) == accounts
 
 
+def test_what_is_forgotten_of_days_whose_files_are_gone_is_a_change_of_the_past(
+    first_night: Callable[[Path], None], tmp_path: Path
+) -> None:
+    first_night(tmp_path)
+    places = driver.places(tmp_path)
+    [(as_of,)] = driver.query(tmp_path, "select as_of from ops.clock")
+    assert isinstance(as_of, date)
+    retention.expire(places, as_of + timedelta(days=30), keep_days=1, now=driver.NOW)
+    theirs = (
+        "select source, currency, sum(billed), sum(effective) from fact.charge_days {} group by all"
+    )
+    charged = driver.query(tmp_path, theirs.format("where team_id = 'moves'"))
+    assert charged
+    before = driver.contents(tmp_path)
+    forgetting.forget(places, "moves", "team", driver.NOW)
+    driver.run(tmp_path, run_id="after")
+    forgetting.remove_earlier_versions(places)
+    assert places_of(tmp_path, "moves") == []
+    assert driver.query(tmp_path, "from ops.forgotten_money") == charged
+    after = driver.contents(tmp_path)
+    assert {cause for cause, _, _ in set(before) - set(after)} == {
+        "late requests",
+        "late or re-stated charges",
+    }
+    assert after == driver.contents(tmp_path, anew=True)
+
+
+def test_money_adds_up_when_an_expired_bill_alone_still_names_the_forgotten(tmp_path: Path) -> None:
+    """The newer bill, which had superseded it, is written anew without them."""
+    small.first(tmp_path / "landing")
+    bill = next((tmp_path / "landing" / "billing").rglob("bill.csv"))
+    rows = pl.read_csv(bill, infer_schema=False)
+    earlier = bill.parents[1] / "2025-11-15" / "bill.csv"
+    earlier.parent.mkdir()
+    rows.filter(pl.col("ChargePeriodStart") < "2025-11-15").write_csv(earlier)
+    (bill.parents[1] / "manifest.jsonl").unlink()
+    driver.run(tmp_path)
+    places = driver.places(tmp_path)
+    gone = retention.expire(places, date(2025, 12, 31), keep_days=30, now=driver.NOW)
+    assert gone.files == ("billing/2025-11-15/bill.csv",)
+    superseded = (
+        "select billed_superseded, billed_forgotten from ops.money where source = 'billing'"
+    )
+    [(before, none)] = driver.query(tmp_path, superseded)
+    forgetting.forget(places, "moves", "team", driver.NOW)
+    driver.run(tmp_path, run_id="after")
+    forgetting.remove_earlier_versions(places)
+    assert places_of(tmp_path, "moves") == []
+    [(after, forgotten)] = driver.query(tmp_path, superseded)
+    assert none == 0 < forgotten and before == after + forgotten
+
+
 def test_a_bill_of_days_that_are_no_longer_kept_is_refused_and_said(
     first_night: Callable[[Path], None], tmp_path: Path
 ) -> None:
