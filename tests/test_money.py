@@ -125,6 +125,8 @@ def test_a_row_that_is_lost_stops_the_night(
         return (good.head(-1), rejected) if lost == "good" else (good, rejected.tail(-1))
 
     monkeypatch.setattr(lake.contracts, "split", lossy)
-    with pytest.raises(CheckFailed, match="money in is money in the facts, rejected, superseded or forgotten"):
+    with pytest.raises(
+        CheckFailed, match="money in is money in the facts, rejected, superseded or forgotten"
+    ):
         driver.run(data)
     assert not (data / "cloudbound.duckdb").exists()

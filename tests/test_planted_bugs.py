@@ -70,8 +70,8 @@ BUGS = (
     Bug(
         "older snapshots add up",
         "pipelines/rollup/charges.py",
-        'is_current=pl.col("snapshot") == newest',
-        "is_current=pl.lit(True)",
+        "others.filter(is_newest)",
+        "others",
     ),
     Bug(
         "billed is the basis everywhere",
