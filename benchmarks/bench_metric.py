@@ -15,7 +15,8 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pipelines import night, rerun, settings, sql_assets, warehouse
 from pipelines.night import Night
 from pipelines.sql_assets import SqlAsset
 
+SCHEMAS = ("journey", "metric")
 # What no table of team days can do without, each by itself.
 FLOORS = {
     "group by team and day": "create or replace temp table floor as select team_id, usage_on, "
@@ -51,8 +53,9 @@ def prepare(folder: Path, teams: int, days: int) -> Night:
 Cost = tuple[float, float]
 
 
-def _plus(a: Cost, b: Cost) -> Cost:
-    return a[0] + b[0], a[1] + b[1]
+def _sum(costs: Iterable[Cost]) -> Cost:
+    walls, used = zip(*costs, strict=True)
+    return sum(walls), sum(used)
 
 
 def median(work: Callable[[], object], runs: int) -> Cost:
@@ -107,7 +110,7 @@ def scans(columns: Mapping[str, set[str]]) -> list[str]:
 def make(work: Night, asset: SqlAsset) -> None:
     """The whole table, also where a night makes only the days that changed."""
     if asset.days:
-        ask(work.settings.build, f"delete from ops.made_days where table_name = '{asset.name}'")
+        ask(work.settings.build, "drop table if exists ops.made_days")
     night.run_sql(work, asset)
 
 
@@ -126,15 +129,17 @@ def main() -> None:
         for name in ("member_days", "usage_days", "charge_days"):
             rows = warehouse.one(con, f"select count(*) from fact.{name}")
             print(f"fact.{name:28} {rows[0] if rows else 0:>14,} rows")
-    assets = [a for a in sql_assets.load_all() if a.schema in ("journey", "metric")]
-    for asset in assets:  # a plan is made over tables that are there
-        night.run_sql(work, asset)
+    costs: list[tuple[str, Cost, Cost]] = []
     facts_read: dict[str, set[str]] = {}
-    for asset in assets:
-        for table, names in needed(work, asset).items():
-            if ".fact." in table:
-                facts_read.setdefault(table, set()).update(names)
-    scan = median(lambda: ask(build, *scans(facts_read)), given.runs)
+    for asset in (a for a in sql_assets.load_all() if a.schema in SCHEMAS):
+        columns = needed(work, asset)
+        for table in (t for t in columns if ".fact." in t):
+            facts_read.setdefault(table, set()).update(columns[table])
+        own = median(partial(ask, build, *scans(columns)), given.runs)
+        cost = median(partial(make, work, asset), given.runs)
+        print(f"{asset.name:30} {cost[0]:8.2f} s", flush=True)
+        costs.append((asset.name, cost, own))
+    scan = median(partial(ask, build, *scans(facts_read)), given.runs)
 
     def show(name: str, cost: Cost, own: Cost | None = None) -> None:
         against = [f"{c:8.2f} s {c / s:6.1f} x" for c, s in zip(cost, scan, strict=True)]
@@ -142,27 +147,17 @@ def main() -> None:
             against += [f"{c / s:6.1f} x" for c, s in zip(cost, own, strict=True)]
         print(f"{name:30}", *against, flush=True)
 
-    print(f"{'':30} wall, of the facts' scan; processor; of the table's own scan: wall, processor")
+    print("wall and processor, each against the scan of the facts, then against the own scan")
     show("scan of the facts", scan)
-    sums = dict.fromkeys(("journey", "metric"), ((0.0, 0.0), (0.0, 0.0)))
-    for asset in assets:
-        queries = scans(needed(work, asset))
-        own = median(lambda queries=queries: ask(build, *queries), given.runs)  # type: ignore[misc]
-        cost = median(lambda asset=asset: make(work, asset), given.runs)  # type: ignore[misc]
-        show(asset.name, cost, own)
-        before = sums[asset.schema]
-        sums[asset.schema] = (_plus(before[0], cost), _plus(before[1], own))
-    for schema, (cost, own) in sums.items():
-        show(schema, cost, own)
-    show(
-        "journey and metric",
-        _plus(*(cost for cost, _ in sums.values())),
-        _plus(*(own for _, own in sums.values())),
-    )
+    for name, cost, own in costs:
+        show(name, cost, own)
+    for schemas in (*((schema,) for schema in SCHEMAS), SCHEMAS):
+        part = [row for row in costs if row[0].partition(".")[0] in schemas]
+        show(" and ".join(schemas), _sum(c for _, c, _ in part), _sum(o for _, _, o in part))
     with warehouse.build(build) as con:
-        show("grid of definitions", median(lambda: rerun.grid(con, work.definition), 1))
+        show("grid of definitions", median(partial(rerun.grid, con, work.definition), 1))
     for name, query in FLOORS.items():
-        show(name, median(lambda query=query: ask(build, query), given.runs))  # type: ignore[misc]
+        show(name, median(partial(ask, build, query), given.runs))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
