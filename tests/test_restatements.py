@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from pipelines import warehouse
 from tests import driver
 from tests.hand import world
 
@@ -89,3 +90,6 @@ def test_the_same_night_again_restates_nothing(tmp_path: Path) -> None:
     assert driver.query(
         tmp_path, "select tables_changed from ops.runs where run_id = 'second'"
     ) == [("",)]
+    with warehouse.build(driver.places(tmp_path).build) as con:
+        con.execute('update ops.runs set inputs = \'{"before": "2026-01-01", "hashes": {}}\'')
+    assert _later(tmp_path, "upgraded", 2) == "another version of Cloudbound"

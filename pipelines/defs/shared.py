@@ -42,7 +42,7 @@ class _Days(dg.DailyPartitionsDefinition):
             if newest not in _KEYS:
                 _KEYS.clear()
                 _KEYS[newest] = super().get_partition_keys()
-            return _KEYS[newest]
+            return list(_KEYS[newest])
 
 
 _KEYS: dict[str | None, Sequence[str]] = {}

@@ -46,7 +46,7 @@ paid_events as (
         subscriptions.plan,
         subscriptions.event,
         subscriptions.occurred_at,
-        subscriptions.event_id,
+        (subscriptions.occurred_at, subscriptions.event_id, subscriptions.source) as place,
         subscriptions.currency,
         subscriptions.occurred_on,
         coalesce(subscriptions.net_amount, subscriptions.list_amount, 0)::double as net_amount,
@@ -62,18 +62,16 @@ paid_events as (
         and subscriptions.occurred_on < $as_of
 ),
 
--- Of several events for the same first day the latest decides the plan; the money is that of all.
+-- Of several events for the same first day the latest that names a plan decides it; the money is
+-- that of all.
 openings as (
     select
         paid_events.team_id,
         paid_events.starts_on,
         max(paid_events.period_ends_on) as period_ends_on,
-        max({
-            'occurred_at': paid_events.occurred_at,
-            'event_id': paid_events.event_id,
-            'plan': paid_events.plan,
-            'event': paid_events.event
-        }) as latest,
+        max(paid_events.occurred_at) as occurred_at,
+        max_by(paid_events.plan, paid_events.place) as plan,
+        max_by(paid_events.event, paid_events.place) as event,
         sum((paid_events.net_amount * coalesce(
             case when paid_events.currency = 'CNY' then 1 end, fx.cny_per_unit::double, 1
         ))::decimal(38, 9))::double as net_cny
@@ -96,7 +94,7 @@ ends as (
     inner join fact.subscriptions as subscriptions
         on
             openings.team_id = subscriptions.team_id
-            and openings.latest.occurred_at < subscriptions.occurred_at
+            and openings.occurred_at < subscriptions.occurred_at
     where subscriptions.event = 'ended' and subscriptions.occurred_on < $as_of
     group by openings.team_id, openings.starts_on
 ),
@@ -105,8 +103,8 @@ cut as (
     select
         openings.team_id,
         openings.starts_on,
-        openings.latest.plan,
-        openings.latest.event,
+        openings.plan,
+        openings.event,
         openings.net_cny,
         least(
             openings.period_ends_on,
