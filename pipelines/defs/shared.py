@@ -5,8 +5,7 @@ Does not belong here: assets, or anything that computes.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,27 +25,9 @@ GROUPS = {
     "ops": "6_operations",
     "published": "7_published",
 }
-
-
-class _Days(dg.DailyPartitionsDefinition):
-    """Days whose names are made once a day: a run asks for all of them, years of days, once for each
-    table that reads the facts. Drop this when Dagster remembers them itself."""
-
-    def get_partition_keys(
-        self,
-        current_time: datetime | None = None,
-        dynamic_partitions_store: Any = None,
-    ) -> Sequence[str]:
-        with dg.partition_loading_context(current_time, dynamic_partitions_store):
-            newest = self.get_last_partition_key()
-            if newest not in _KEYS:
-                _KEYS.clear()
-                _KEYS[newest] = super().get_partition_keys()
-            return list(_KEYS[newest])
-
-
-_KEYS: dict[str | None, Sequence[str]] = {}
-DAYS = _Days(start_date=settings.from_environment().partitions_start, timezone="Asia/Shanghai")
+DAYS = dg.DailyPartitionsDefinition(
+    start_date=settings.from_environment().partitions_start, timezone="Asia/Shanghai"
+)
 
 
 def columns_metadata(

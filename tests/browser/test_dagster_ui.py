@@ -126,8 +126,13 @@ def test_column_lineage_is_served(server: str) -> None:
 def test_a_backfill_is_clicked_and_succeeds(server: str, page: Page) -> None:
     page.goto(f"{server}/assets/fact/charge_days?view=partitions")
     page.get_by_role("button", name="Materialize").first.click()
-    page.get_by_text("Show all partitions").click()
     chosen = page.get_by_role("dialog").get_by_placeholder("ex: ")
+    until = time.monotonic() + 120
+    while not chosen.is_visible() and time.monotonic() < until:
+        # A dialog that is still loading may take a click and fold up again.
+        if page.get_by_text("Show all partitions").is_visible():
+            page.get_by_text("Show all partitions").click()
+        page.wait_for_timeout(1000)
     chosen.fill("[2026-04-20...2026-04-22]")
     chosen.press("Enter")
     expect(page.get_by_text("3 partitions").first).to_be_visible()
