@@ -21,8 +21,6 @@ _AMOUNTS: dict[str, Any] = {
     "source": pl.String, "currency": pl.String, "billed": charges.AMOUNT,
     "effective": charges.AMOUNT,
 }  # fmt: skip
-# What becomes of money that is not in the facts.
-_GONE = ("_rejected", "_superseded", "_forgotten")
 
 
 def account_for(night: Night) -> Outcome:
@@ -74,17 +72,20 @@ def book_forgotten(night: Night) -> None:
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         documented.ensure(con, tables.FORGOTTEN_MONEY, _AMOUNTS)
         money = _money(con, entries, steps.bills(night, entries), _rejects(night, entries))
+        became = {
+            kind: [c for c in money.columns if c.startswith(kind) and c != f"{kind}_in"]
+            for kind in ("billed", "effective")
+        }
         lacking = money.select(
             "source",
             "currency",
             *(
-                (pl.col(f"{kind}_in") - pl.sum_horizontal(kind, *(f"{kind}{p}" for p in _GONE)))
-                .cast(charges.AMOUNT)
-                .alias(kind)
-                for kind in ("billed", "effective")
+                (pl.col(f"{kind}_in") - pl.sum_horizontal(columns)).cast(charges.AMOUNT).alias(kind)
+                for kind, columns in became.items()
             ),
-        ).filter(pl.any_horizontal(pl.col("billed", "effective") != 0))
-        documented.append(con, tables.FORGOTTEN_MONEY, lacking)
+        )
+        is_lacking = pl.any_horizontal(pl.col("billed", "effective") != 0)
+        documented.append(con, tables.FORGOTTEN_MONEY, lacking.filter(is_lacking))
 
 
 def unknown_services(night: Night, shown: int = 5) -> str:

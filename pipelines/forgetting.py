@@ -103,7 +103,9 @@ def _hashed(places: Settings, name: str, kind: str) -> str:
 def forget(places: Settings, name: str, kind: str, now: datetime) -> Forgotten:
     """Take the team's or member's rows out of landing and lake, and the team's out of the facts.
 
-    The next night publishes without them. Raises UsageError while a night is at work.
+    The next night publishes without them. Where files are no longer kept, the charge days are built
+    here already, to tell what the facts then lack. Raises UsageError while a night is at work, and
+    what night.build_charge_days raises: the command may then be given again.
     """
     with only_one(places.lock, "cloudbound forget"):
         night = steps.prepare(places)

@@ -623,20 +623,14 @@ def remove(entry: Entry, lake: Path, keep_catalog: bool = False) -> None:
 def forget(entry: Entry, names: list[str], lake: Path) -> None:
     """Take names out of what is kept of an entry whose rows are gone: its ids, and the accounts of
     its statements, whose sums stay."""
-    somebody = f"forgotten-{secrets.token_hex(8)}"
-    for path in (_ids_path(entry, lake), _statements_path(entry, lake)):
-        if not path.is_file():
-            continue
-        rows = pl.read_parquet(path)
-        if path == _ids_path(entry, lake):
-            is_named = pl.any_horizontal(pl.col("account", "sub_account").is_in(names))
-            rows = rows.filter(~is_named.fill_null(False))
-        else:
-            is_named = pl.col("account").is_in(names)
-            rows = rows.with_columns(
-                account=pl.when(is_named).then(pl.lit(somebody)).otherwise("account")
-            )
-        _write(rows, path)
+    ids, stated = _ids_path(entry, lake), _statements_path(entry, lake)
+    if ids.is_file():
+        is_named = pl.any_horizontal(pl.col("account", "sub_account").is_in(names))
+        _write(pl.read_parquet(ids).filter(~is_named.fill_null(False)), ids)
+    if stated.is_file():
+        somebody = pl.lit(f"forgotten-{secrets.token_hex(8)}")
+        account = pl.when(pl.col("account").is_in(names)).then(somebody).otherwise("account")
+        _write(pl.read_parquet(stated).with_columns(account=account), stated)
 
 
 def prune(lake: Path, entries: Iterable[Entry]) -> int:

@@ -380,7 +380,7 @@ def write_subscriptions(night: Night) -> int:
     ]  # fmt: skip
     by_source = [named.filter(source=name) for name in named["source"].unique().sort()]
     ordered = pl.concat([named.clear(), *(part.sort("event_id") for part in by_source)])
-    latest = _latest(ordered, ["source", "event_id"], ["occurred_at", *content])
+    latest = _newest_of_each(ordered, ["source", "event_id"], ["occurred_at", *content])
     with warehouse.build(night.settings.build) as con, warehouse.transaction(con):
         kept = latest.group_by("fingerprint").agg(kept=pl.len()).sort("fingerprint")
         documented.write(con, tables.KEPT_EVENTS, kept)
@@ -389,8 +389,9 @@ def write_subscriptions(night: Night) -> int:
         )
 
 
-def _latest(ordered: pl.DataFrame, key: list[str], by: list[str]) -> pl.DataFrame:
-    """Of rows in the order of their key, the greatest of each key, nulls being less than any."""
+def _newest_of_each(ordered: pl.DataFrame, key: list[str], by: list[str]) -> pl.DataFrame:
+    """Of rows in the order of their key, the greatest by `by` of each key, nulls being less than
+    any."""
     is_as_before = pl.all_horizontal(pl.col(k).eq(pl.col(k).shift()).fill_null(False) for k in key)
     is_alone = ~(is_as_before | is_as_before.shift(-1, fill_value=False))
     rows = ordered.with_columns(is_alone=is_alone).with_row_index("place")
@@ -412,12 +413,8 @@ def write_directory(night: Night) -> dict[str, int]:
     def latest(family: str, key: list[str]) -> pl.DataFrame:
         rows = lake.read_undated(entries, family, night.settings.lake)
         when = rows["fingerprint"].replace_strict(recorded, return_dtype=pl.Datetime("us", "UTC"))
-        return (
-            rows.with_columns(delivered_at=when)
-            .sort(["delivered_at", "fingerprint", "line"], descending=True)
-            .unique(key, keep="first", maintain_order=True)
-            .sort(key)
-        )
+        ordered = rows.with_columns(delivered_at=when).sort(key)
+        return _newest_of_each(ordered, key, ["delivered_at", "fingerprint", "line"])
 
     spans = team_spans(night, entries)
     assigned = lake.read_undated(entries, "assignments", night.settings.lake)

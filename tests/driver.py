@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import accounts, night, prints, restatement, settings, sql_assets, warehouse
+from pipelines import accounts, night, prints, settings, sql_assets, warehouse
 from pipelines.night import Night
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -58,17 +58,6 @@ def run(
             night.run_sql(work, asset)
         prints.publish(work, run_id, now, now)
     return work
-
-
-def contents(data: Path, anew: bool = False) -> list[tuple[object, ...]]:
-    """What the build file knows of the content of each day; anew, what its facts give now."""
-    with warehouse.build(places(data).build) as con:
-        if anew:
-            con.execute("delete from ops.day_contents")
-            restatement.seen(con, date.max, "", None)
-        return con.execute(
-            "select cause, usage_on, content from ops.day_contents order by all"
-        ).fetchall()
 
 
 def query(data: Path, sql: str) -> list[tuple[object, ...]]:

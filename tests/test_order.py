@@ -12,6 +12,7 @@ import pytest
 from tests import driver, strategies
 from tests.reference import Evidence
 from tests.test_random_worlds import reference_with
+from tests.test_restatements import contents
 
 HASHES = "select name, hash from ops.table_hashes order by name"
 
@@ -84,9 +85,9 @@ def test_night_after_night_equals_one_night(seed: int, tmp_path: Path) -> None:
         driver.run(grown, reference=folder, run_id=str(part))
     assert facts(grown) == facts(whole)
     assert driver.query(grown, HASHES) == driver.query(whole, HASHES)
-    known = driver.contents(grown)
+    known = contents(grown)
     assert len({cause for cause, _, content in known if content}) == 4
-    assert known == driver.contents(grown, anew=True)
+    assert known == contents(grown, anew=True)
 
 
 def test_shuffled_split_and_repeated_files_end_in_the_same_tables(tmp_path: Path) -> None:

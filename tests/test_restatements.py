@@ -1,9 +1,9 @@
 """A closed cohort that changes says what it was, what it is, and which input changed."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
-from pipelines import warehouse
+from pipelines import restatement, warehouse
 from tests import driver
 from tests.hand import world
 
@@ -12,6 +12,17 @@ ChargePeriodStart,ChargePeriodEnd,ServiceName,ServiceCategory,ProviderName,Charg
 thirty-yuan,-5.00,-5.00,CNY,2026-06-01T00:00:00Z,2025-11-03T00:00:00Z,2025-11-04T00:00:00Z,\
 Elastic Compute Service,Compute,Alibaba Cloud,Credit
 """.replace("\\\n", "")
+
+
+def contents(data: Path, anew: bool = False) -> list[tuple[object, ...]]:
+    """What the build file knows of the content of each day; anew, what its facts give now."""
+    with warehouse.build(driver.places(data).build) as con:
+        if anew:
+            con.execute("delete from ops.day_contents")
+            restatement.seen(con, date.max, "", None)
+        return con.execute(
+            "select cause, usage_on, content from ops.day_contents order by all"
+        ).fetchall()
 
 
 def test_a_late_refund_restates_a_closed_cohort_and_is_named(tmp_path: Path) -> None:

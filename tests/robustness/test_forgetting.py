@@ -22,6 +22,7 @@ from pipelines.settings import CHECKOUT
 from tests import driver
 from tests.hand import world
 from tests.robustness import small
+from tests.test_restatements import contents
 
 OTHERS = "select * from {} where team_id <> 'moves' order by all"
 TABLES = ("journey.teams", "fact.member_days", "fact.usage_days", "fact.charge_days")
@@ -174,18 +175,18 @@ def test_what_is_forgotten_of_days_whose_files_are_gone_is_a_change_of_the_past(
     )
     charged = driver.query(tmp_path, theirs.format("where team_id = 'moves'"))
     assert charged
-    before = driver.contents(tmp_path)
+    before = contents(tmp_path)
     forgetting.forget(places, "moves", "team", driver.NOW)
     driver.run(tmp_path, run_id="after")
     forgetting.remove_earlier_versions(places)
     assert places_of(tmp_path, "moves") == []
     assert driver.query(tmp_path, "from ops.forgotten_money") == charged
-    after = driver.contents(tmp_path)
+    after = contents(tmp_path)
     assert {cause for cause, _, _ in set(before) - set(after)} == {
         "late requests",
         "late or re-stated charges",
     }
-    assert after == driver.contents(tmp_path, anew=True)
+    assert after == contents(tmp_path, anew=True)
 
 
 def test_money_adds_up_when_an_expired_bill_alone_still_names_the_forgotten(tmp_path: Path) -> None:

@@ -20,6 +20,20 @@ def test_the_data_dictionary_is_fresh() -> None:
     )
 
 
+def test_every_rule_of_the_metric_stands_where_the_page_says() -> None:
+    page = (CHECKOUT / "docs" / "metric.md").read_text("utf-8")
+    rules = re.findall(r"`((?:pipelines|sql|data|tests)/[\w/.]+)`((?:,? `\w+`)*)", page)
+    assert len(rules) > 20
+    missing = [
+        f"{path} {name}"
+        for path, names in rules
+        for name in re.findall(r"\w+", names) or [""]
+        if not (CHECKOUT / path).exists()
+        or (name and not re.search(rf"(def|class) {name}\b", (CHECKOUT / path).read_text("utf-8")))
+    ]
+    assert missing == []
+
+
 def commands(text: str) -> list[list[str]]:
     """Every cloudbound command of a page, in words, without its comment."""
     blocks = "\n".join(re.findall(r"(?s)```sh\n(.*?)```", text))
