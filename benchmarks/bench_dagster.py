@@ -17,10 +17,11 @@ from pathlib import Path
 from benchmarks import measure
 
 STEPS = """
-import sys
+import gc, sys
 from pathlib import Path
 from pipelines import sql_assets, warehouse
 from tests import driver
+gc.freeze()  # as a run does, see pipelines/defs/resources.py
 work = driver.run(Path(sys.argv[1]))
 """
 PICTURES = """

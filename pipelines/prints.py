@@ -17,7 +17,6 @@ from pipelines import night as steps
 from pipelines.definition import Definition
 from pipelines.errors import CheckFailed
 from pipelines.night import Night
-from pipelines.settings import SQL
 from pipelines.sql_assets import Check
 
 
@@ -92,7 +91,7 @@ class Published:
 
 def _all_checks() -> list[tuple[str, tuple[Check, ...]]]:
     return [
-        *((a.name, a.checks) for a in sql_assets.load_all(SQL)),
+        *((a.name, a.checks) for a in sql_assets.load_all()),
         *((t.name, t.checks) for t in tables.ALL.values()),
     ]
 
@@ -125,7 +124,7 @@ def publish(night: Night, run_id: str, started_at: datetime, now: datetime) -> P
         raise CheckFailed("Nothing was published, because these checks failed: " + "; ".join(stops))
     with warehouse.build(night.settings.build) as con:
         clock = warehouse.frame(con, "from ops.clock").row(0, named=True)
-        names = [a.name for a in sql_assets.load_all(SQL) if a.schema in ("journey", "metric")]
+        names = [a.name for a in sql_assets.load_all() if a.schema in ("journey", "metric")]
         hashes = {name: warehouse.content_hash(con, name) for name in names}
         before = dict(
             con.execute("select name, hash from ops.table_hashes").fetchall()

@@ -5,6 +5,7 @@ Belongs here: Dagster resources. Does not belong here: any step of the night (ni
 """
 
 import fcntl
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ class NightResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["NightResource"]:
         places = settings.from_environment()
         assert context.run is not None
+        # What was imported by now outlives the run: nobody need look for garbage in it again.
+        gc.freeze()
         with only_one(places.lock, f"run {context.run.run_id}"), warehouse.build(places.build):
             yield self
 
