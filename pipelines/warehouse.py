@@ -222,6 +222,16 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute("commit")
 
 
+@contextmanager
+def without(con: duckdb.DuckDBPyConnection, optimizer: str) -> Iterator[None]:
+    """One of duckdb_optimizers() is off meanwhile."""
+    con.execute("set disabled_optimizers = ?", [optimizer])
+    try:
+        yield
+    finally:
+        con.execute("reset disabled_optimizers")
+
+
 def comment(
     con: duckdb.DuckDBPyConnection,
     table: str,

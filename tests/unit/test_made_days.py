@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 
 from pipelines import made_days, sql_assets, warehouse
 from pipelines.definition import Definition
+from pipelines.errors import UsageError
 from pipelines.rollup.charges import CHARGE_DAYS
 
 START = date(2026, 1, 1)
@@ -94,6 +95,28 @@ def test_days_are_made_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         made[FORWARD_WINDOWS].clear()
         night(con, TWENTY_DAYS | {("c", 4): 5})
         assert made[FORWARD_WINDOWS] == [(on(1), on(13)), (on(13), None)]
+
+
+def test_duckdb_cuts_no_piece_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it go on leaving things whole afterwards, also when a piece fails."""
+    fill, seen = sql_assets.fill, []
+
+    def off(con: duckdb.DuckDBPyConnection) -> object:
+        row = con.execute("select current_setting('disabled_optimizers')").fetchone()
+        return row and row[0]
+
+    def failing(con: duckdb.DuckDBPyConnection, asset: sql_assets.SqlAsset, given_: Any) -> None:
+        seen.append(off(con))
+        fill(con, asset, given_)
+        if asset.name == FORWARD_WINDOWS:
+            raise UsageError("full")
+
+    monkeypatch.setattr(sql_assets, "fill", failing)
+    with build() as con:
+        with pytest.raises(UsageError):
+            night(con, TWENTY_DAYS)
+        assert seen == ["partitioned_execution"] * 2
+        assert off(con) == ""
 
 
 def test_a_night_without_news_makes_what_lies_behind_the_clocks() -> None:
