@@ -31,8 +31,8 @@ FLOORS = {
     "group by team and day": "create or replace temp table floor as select team_id, usage_on, "
     "sum(net_cny) as net_cny from fact.charge_days group by all",
     "window of 28 days": "create or replace temp table floor as select team_id, usage_on, "
-    "sum(net_cny) over (partition by team_id order by usage_on range between current row "
-    "and to_days(27) following) as net_cny from journey.workload_days",
+    "sum(net_cny) over (partition by team_id order by (usage_on - date '1970-01-01')::int "
+    "range between current row and 27 following) as net_cny from journey.workload_days",
 }
 
 
