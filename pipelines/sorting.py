@@ -19,10 +19,13 @@ _FEW = 1_000
 
 def in_place(numbers: npt.NDArray[Any]) -> None:
     """The whole numbers ascend afterwards."""
+    numbers[:] = _ascending(numbers)
+
+
+def _ascending(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if numbers.size < _FEW:
-        numbers.sort()
-    else:
-        numbers[:] = pl.Series(numbers).sort(multithreaded=False).to_numpy()
+        return np.sort(numbers)
+    return pl.Series(numbers).sort(multithreaded=False, in_place=True).to_numpy()
 
 
 def order_of(numbers: npt.NDArray[np.int64]) -> Order:
@@ -33,21 +36,34 @@ def order_of(numbers: npt.NDArray[np.int64]) -> Order:
     least = int(numbers.min())
     if (int(numbers.max()) - least) >> (63 - row_bits):
         return np.argsort(numbers, kind="stable")
-    packed = (numbers - least) << row_bits
+    packed = numbers - least
+    packed <<= row_bits
     packed |= np.arange(numbers.size)
-    in_place(packed)
-    packed &= (1 << row_bits) - 1
-    return packed
+    return _ascending(packed) & ((1 << row_bits) - 1)
 
 
 def by_upper_bits(hashes: npt.NDArray[np.uint64]) -> tuple[Order, npt.NDArray[Any]]:
-    """An order in which the upper bits of hashes ascend, and those bits in that order.
+    """An order in which the upper bits of hashes ascend, and those bits in that order."""
+    ascending, row_bits = _with_rows(hashes)
+    return _rows(ascending, row_bits), ascending >> row_bits
 
-    The number of a row takes the place of the lower bits: 20 of the 64 for a million rows.
-    """
+
+def meeting(hashes: npt.NDArray[np.uint64]) -> Order:
+    """The rows whose upper bits another row has, too; these side by side."""
+    ascending, row_bits = _with_rows(hashes)
+    is_as_before = np.zeros(hashes.size + 1, dtype=bool)
+    is_as_before[1:-1] = (ascending[1:] ^ ascending[:-1]) >> row_bits == 0
+    return _rows(ascending[is_as_before[1:] | is_as_before[:-1]], row_bits)
+
+
+def _with_rows(hashes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[Any], np.uint64]:
+    """Ascending, the number of each row in place of the lower bits (20 for a million), and those."""
     row_bits = np.uint64(hashes.size.bit_length())
-    packed = hashes >> row_bits << row_bits
+    packed = hashes >> row_bits
+    packed <<= row_bits
     packed |= np.arange(hashes.size, dtype=np.uint64)
-    in_place(packed)
-    order = (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)
-    return order, packed >> row_bits
+    return _ascending(packed), row_bits
+
+
+def _rows(packed: npt.NDArray[Any], row_bits: np.uint64) -> Order:
+    return (packed & ((np.uint64(1) << row_bits) - np.uint64(1))).view(np.int64)

@@ -5,7 +5,8 @@ sums by one whole number that stands for all that makes a kind, or the key of a 
 Does not belong here: which deliveries count (requests.py), what a request counts as (aggregates.py).
 
 Rules about texts are asked of the texts that occur, not of the rows. Row groups are counted one by
-one, so what a day costs in memory is its kinds.
+one, so what a day costs in memory is its kinds. Within one polars is asked seldom: it hands work to
+threads of its own, which wait for a processor while all are busy with row groups.
 """
 
 import os
@@ -27,13 +28,14 @@ from pipelines.rollup import aggregates
 Numbers = npt.NDArray[Any]  # whole ones
 _TEXTS = ("team", "member", "model", "task", "status", "refused_by")
 _PLAIN = ("on_plan", "requested_at", *aggregates.TOKENS)
-_KIND = ("day", *_TEXTS, "on_plan", "tier")
+_NUMBERED = (*_TEXTS, "on_plan")
+_KIND = ("day", *_NUMBERED, "tier")
 _SUMS = ("requests", *aggregates.TOKENS)
-_ON_PLAN = pl.DataFrame({"on_plan": [False, True, None]})
+_ON_PLAN = pl.DataFrame({"on_plan": [False, True, None]})  # numbered as texts are
 _NULL = pl.Series([None], dtype=pl.String)
 _PIECE_ROWS = 100_000
 _KEY_BITS = 62
-_WORKERS = ThreadPoolExecutor(os.cpu_count())  # kept: new threads take memory of their own
+WORKERS = ThreadPoolExecutor(os.cpu_count())  # kept: new threads take memory of their own
 
 
 class Counted(NamedTuple):
@@ -55,7 +57,7 @@ class _Piece(NamedTuple):
 
 
 class _Counts(NamedTuple):
-    """What a piece holds, with numbers for its texts."""
+    """What a piece holds, with numbers for its texts and for what _ON_PLAN says."""
 
     texts: dict[str, pl.Series]
     kinds: pl.DataFrame
@@ -72,11 +74,11 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
     pieces = _pieces(numbered.select("day", "path").iter_rows())
     memory = pa.system_memory_pool()  # Arrow's own keeps what each thread has once used
     pa.set_memory_pool(memory)
-    found = list(_WORKERS.map(partial(_counts, lost=lost, bounds=bounds), pieces))
-    memory.release_unused()
+    found = list(WORKERS.map(partial(_counts, lost=lost, bounds=bounds), pieces))
     texts, kinds, refused = _together(found)
     words = {name: texts[name] for name in ("team", "model")}
     values = {name: (name, texts[name]) for name in ("status", "refused_by")}
+    values["on_plan"] = ("on_plan", _ON_PLAN["on_plan"])
     for name, (column, rule) in aggregates.NAMED.items():
         ruled = nw.from_native(texts[column].to_frame()).select(rule).to_native().to_series()
         if name != "model_key":
@@ -85,7 +87,7 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
 
     def named(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.select(
-            pl.exclude("day", *_TEXTS),
+            pl.exclude("day", *_NUMBERED),
             "team",
             "model",
             *days[rows["day"]],
@@ -132,19 +134,21 @@ def _counts(piece: _Piece, lost: Numbers, bounds: Sequence[int]) -> _Counts:
     ]
     day = np.repeat([day for day, _, _ in piece.groups], [len(table) for table in tables])
     read = {name: _read([table.column(name) for table in tables], name) for name in _TEXTS}
-    rows = pl.concat([pl.DataFrame(table.select(_PLAIN)) for table in tables]).with_columns(
+    plain = pl.concat([pl.DataFrame(table.select(_PLAIN)) for table in tables])
+    numbered = plain.lazy().with_columns(
         *(number for _, number in read.values()),
+        pl.col("on_plan").cast(pl.Int32).fill_null(2),
         day=day.astype(np.int32),
         requests=pl.lit(1, dtype=pl.Int64),
     )
-    rows = aggregates.measured(nw.from_native(rows.lazy()), bounds).to_native().collect()
+    rows = aggregates.measured(nw.from_native(numbered), bounds).to_native().collect()
     key = _key(rows)
     gone = lost[np.searchsorted(lost, piece.first_row) :] - piece.first_row
     key[gone[: np.searchsorted(gone, len(key))]] = -1
     texts = {name: texts for name, (texts, _) in read.items()}
-    pair = _on_plan(rows) * len(texts["status"]) + rows["status"].to_numpy()
+    pair = rows["on_plan"].to_numpy() * len(texts["status"]) + rows["status"].to_numpy()
     is_refused = _refused(tuple(texts["status"]))[pair] & (key >= 0)
-    refused = rows.select("day", *_TEXTS, "on_plan", "requested_at").filter(is_refused)
+    refused = rows[np.flatnonzero(is_refused), ["day", *_NUMBERED, "requested_at"]]
     return _Counts(texts, _summed(rows, key, _KIND, _SUMS), refused)
 
 
@@ -152,24 +156,29 @@ def _read(columns: Sequence[Any], name: str) -> tuple[pl.Series, pl.Series]:
     """The texts of Arrow columns, null behind those of each chunk, and the number of every row's."""
     texts, numbers, before = [], [], 0
     for chunk in (chunk for column in columns for chunk in column.chunks):
-        number = _series(name, chunk.indices)
-        if chunk.null_count:
-            number = number.fill_null(len(chunk.dictionary))
-        texts.append(_series(name, chunk.dictionary).append(_NULL))
+        number = pl.Series(name, _filled(chunk.indices, len(chunk.dictionary)))
+        texts.append(pl.Series(name, chunk.dictionary).append(_NULL))
         numbers.append(number + before if before else number)
         before += len(texts[-1])
     return pl.concat(texts), pl.concat(numbers)
 
 
-def _series(name: str, array: Any) -> pl.Series:
-    """By way of a table: a Series of an Arrow array would import pyarrow.compute first."""
-    return pl.DataFrame(pa.table({name: array})).to_series()
+def _filled(indices: Any, null: int) -> Any:
+    """Numbers without null, by hand: Arrow's fill_null would import pandas."""
+    if not indices.null_count:
+        return indices
+    valid, data = indices.buffers()
+    end = indices.offset + len(indices)
+    is_valid = np.unpackbits(np.frombuffer(valid, np.uint8), count=end, bitorder="little")
+    found = np.where(is_valid, np.frombuffer(data, np.int32, count=end), np.int32(null))
+    return found[indices.offset :]
 
 
 def _key(rows: pl.DataFrame) -> npt.NDArray[np.int64]:
     """One number for each row, equal where all of _KIND is."""
-    numbers = [rows[name].to_numpy() for name in ("day", *_TEXTS)]
-    return _packed([*numbers, _on_plan(rows), rows["tier"].fill_null(-1).to_numpy() + 1])
+    numbers = [rows[name].to_numpy() for name in ("day", *_NUMBERED)]
+    tier = rows["tier"].fill_null(-1) if rows["tier"].null_count() else rows["tier"]
+    return _packed([*numbers, tier.to_numpy() + 1])
 
 
 def _packed(parts: Sequence[Numbers]) -> npt.NDArray[np.int64]:
@@ -186,11 +195,6 @@ def _packed(parts: Sequence[Numbers]) -> npt.NDArray[np.int64]:
     return key
 
 
-def _on_plan(rows: pl.DataFrame) -> Numbers:
-    """The row's number in _ON_PLAN."""
-    return rows["on_plan"].cast(pl.Int32).fill_null(2).to_numpy()
-
-
 def _summed(rows: pl.DataFrame, key: Numbers, by: Sequence[str], of: Sequence[str]) -> pl.DataFrame:
     """The sums of each key, ascending, beside what it stands for; the key -1 doesn't count."""
     order = None if (key[1:] >= key[:-1]).all() else sorting.order_of(key)
@@ -201,10 +205,10 @@ def _summed(rows: pl.DataFrame, key: Numbers, by: Sequence[str], of: Sequence[st
     def added_up(name: str) -> pl.Series:
         values = rows[name].to_numpy()
         np.cumsum(values if order is None else values[order], out=total[1:])
-        return pl.Series(total[bounds]).diff().slice(1)
+        return pl.Series(name, np.diff(total[bounds]))
 
     first = starts if order is None else order[starts]
-    return rows.select(by)[first].with_columns(**{name: added_up(name) for name in of})
+    return rows[first, list(by)].hstack([added_up(name) for name in of])
 
 
 @lru_cache  # row groups of a source have the same few
@@ -228,9 +232,14 @@ def _together(
     kinds: list[pl.DataFrame] = []
     refused: list[pl.DataFrame] = []
     for counts in found:
-        numbers = [number.slice(before[name]) for name, (_, number) in ordered.items()]
+        numbers = {n: number.to_numpy()[before[n] :] for n, (_, number) in ordered.items()}
         for rows, into in ((counts.kinds, kinds), (counts.refused, refused)):
-            into.append(rows.with_columns(number.gather(rows[number.name]) for number in numbers))
+            into.append(
+                rows.with_columns(
+                    pl.Series(name, number[rows[name].to_numpy()])
+                    for name, number in numbers.items()
+                )
+            )
         before = {name: before[name] + len(texts) for name, texts in counts.texts.items()}
     return (
         {name: texts for name, (texts, _) in ordered.items()},

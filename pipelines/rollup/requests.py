@@ -87,11 +87,15 @@ def roll_up(days: Days, lake: Path, team_spans: pl.DataFrame, reference: Referen
     kinds, of_kinds = _with_team(counted.kinds, spans, counted.words)
     refused, of_refused = _with_team(counted.refused, spans, counted.words)
     prices = nw.from_native(aggregates.price_list(reference, days).lazy())
+    # Beside the others: it is the largest, and a processor would stand idle.
+    usage = numbered.WORKERS.submit(
+        _collected, aggregates.usage_days(kinds, prices), of_kinds, USAGE_DAYS
+    )
     return RequestFacts(
         member_days=_collected(aggregates.member_days(kinds), of_kinds, MEMBER_DAYS),
-        usage_days=_collected(aggregates.usage_days(kinds, prices), of_kinds, USAGE_DAYS),
         blocked_hours=_collected(aggregates.hourly(refused), of_refused, BLOCKED_HOURS),
         kept=_kept(files, lost),
+        usage_days=usage.result(),
     )
 
 
@@ -136,7 +140,7 @@ def _collected(fact: aggregates.Fact, words: Words, schema: dict[str, Any]) -> p
     rows = fact.rows.select(*fact.by, *fact.of).to_native().collect(engine="streaming")
     found = numbered.summed(rows, fact.by, fact.of)
     texts = (words[name].gather(found[name]).alias(name) for name in fact.by if name in words)
-    return finished(found.with_columns(texts).lazy(), schema).collect()
+    return finished(found.lazy().with_columns(texts), schema).collect()
 
 
 def finished(facts: pl.LazyFrame, schema: dict[str, Any]) -> pl.LazyFrame:
@@ -185,9 +189,7 @@ def _lost_of_source(files: pl.DataFrame) -> Numbers:
 
 def _meeting(ids: pl.DataFrame) -> pl.DataFrame:
     """Rows whose ids may be equal, with their number."""
-    order, bits = sorting.by_upper_bits(ids["request_id"].hash().to_numpy())
-    is_same = np.diff(bits) == 0
-    rows = order[np.append(is_same, False) | np.append(False, is_same)]
+    rows = sorting.meeting(ids["request_id"].hash().to_numpy())
     found: pl.DataFrame = ids[rows]
     return found.with_columns(row=pl.Series(rows).cast(pl.get_index_type()))
 

@@ -10,6 +10,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -82,6 +83,15 @@ def test_texts_are_numbered_in_their_order_null_first(
     found = numbered.in_order(pl.Series("team", texts, pl.String))
     assert [column.to_list() for column in found] == [known, numbers]
     assert [column.name for column in found] == ["team", "team"]
+
+
+@pytest.mark.parametrize("rows", [slice(0, 19), slice(3, 17), slice(9, 10), slice(4, 4)])
+def test_rows_without_a_text_get_the_number_behind_the_texts(rows: slice) -> None:
+    """Also in a slice, where Arrow's bits of what is null begin within a byte."""
+    numbers = [None if row % 3 == 0 else row for row in range(19)]
+    found = numbered._filled(pa.array(numbers, pa.int32())[rows], 99)
+    expected = [99 if number is None else number for number in numbers[rows]]
+    assert pl.Series("team", found, pl.Int32).to_list() == expected
 
 
 @pytest.mark.parametrize(("piece_rows", "key_bits"), [(100_000, 62), (7, 62), (100_000, 12)])

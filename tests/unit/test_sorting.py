@@ -25,6 +25,19 @@ def test_hashes_come_by_their_upper_bits() -> None:
     assert bits.tolist() == (hashes[order] >> np.uint64(10)).tolist() == sorted(bits.tolist())
 
 
+@pytest.mark.parametrize("rows", [0, 1, 20, 3_000])
+def test_rows_meet_whose_upper_bits_are_alike(rows: int) -> None:
+    """Two and three of a kind, at either end too; a lower bit more or less doesn't part them."""
+    draw = np.random.default_rng(5)
+    hashes = draw.integers(0, 2**64 - 1, rows, dtype=np.uint64)
+    for copies in (rows // 10, rows // 20):
+        hashes[draw.permutation(rows)[:copies]] = hashes[:copies] ^ np.uint64(1)
+    upper = (hashes >> np.uint64(rows.bit_length())).tolist()
+    expected = sorted((bits, row) for row, bits in enumerate(upper) if upper.count(bits) > 1)
+    assert sorting.meeting(hashes).tolist() == [row for _, row in expected]
+    assert len(expected) > rows // 10 or rows < 20
+
+
 @pytest.mark.parametrize("rows", [0, 1, 999, 1_000, 5_000])
 @pytest.mark.parametrize("kind", [np.int64, np.uint64])
 def test_numbers_ascend_in_place(rows: int, kind: type) -> None:
