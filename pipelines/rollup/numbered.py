@@ -74,8 +74,10 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
     pieces = _pieces(numbered.select("day", "path").iter_rows())
     memory = pa.system_memory_pool()  # Arrow's own keeps what each thread has once used
     pa.set_memory_pool(memory)
-    found = list(WORKERS.map(partial(_counts, lost=lost, bounds=bounds), pieces))
-    texts, kinds, refused = _together(found)
+    # Without a name of its own the list goes when its pieces are together.
+    texts, kinds, refused = _together(
+        list(WORKERS.map(partial(_counts, lost=lost, bounds=bounds), pieces))
+    )
     words = {name: texts[name] for name in ("team", "model")}
     values = {name: (name, texts[name]) for name in ("status", "refused_by")}
     values["on_plan"] = ("on_plan", _ON_PLAN["on_plan"])

@@ -137,8 +137,8 @@ def _with_team(
 
 
 def _collected(fact: aggregates.Fact, words: Words, schema: dict[str, Any]) -> pl.DataFrame:
-    rows = fact.rows.select(*fact.by, *fact.of).to_native().collect(engine="streaming")
-    found = numbered.summed(rows, fact.by, fact.of)
+    rows = fact.rows.select(*fact.by, *fact.of).to_native()
+    found = numbered.summed(rows.collect(engine="streaming"), fact.by, fact.of)
     texts = (words[name].gather(found[name]).alias(name) for name in fact.by if name in words)
     return finished(found.lazy().with_columns(texts), schema).collect()
 
