@@ -72,8 +72,7 @@ def counted(files: pl.DataFrame, lost: Numbers, bounds: Sequence[int]) -> Counte
     days = files.select("source", "usage_on").unique(maintain_order=True)
     numbered = files.join(days.with_row_index("day"), on=days.columns, maintain_order="left")
     pieces = _pieces(numbered.select("day", "path").iter_rows())
-    memory = pa.system_memory_pool()  # Arrow's own keeps what each thread has once used
-    pa.set_memory_pool(memory)
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what each thread once used
     # Without a name of its own the list goes when its pieces are together.
     texts, kinds, refused = _together(
         list(WORKERS.map(partial(_counts, lost=lost, bounds=bounds), pieces))
