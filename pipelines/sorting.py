@@ -23,6 +23,7 @@ def in_place(numbers: npt.NDArray[Any]) -> None:
 
 
 def _ascending(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A sorted copy, which may be read only."""
     if numbers.size < _FEW:
         return np.sort(numbers)
     return pl.Series(numbers).sort(multithreaded=False, in_place=True).to_numpy()

@@ -138,7 +138,7 @@ def _counts(piece: _Piece, lost: Numbers, bounds: Sequence[int]) -> _Counts:
     plain = pl.concat([pl.DataFrame(table.select(_PLAIN)) for table in tables])
     numbered = plain.lazy().with_columns(
         *(number for _, number in read.values()),
-        pl.col("on_plan").cast(pl.Int32).fill_null(2),
+        pl.col("on_plan").cast(pl.Int32).fill_null(_ON_PLAN.height - 1),
         day=day.astype(np.int32),
         requests=pl.lit(1, dtype=pl.Int64),
     )
